@@ -448,11 +448,19 @@ CLERK_NODISCARD int32_t clerk_client_invalidate_user(const clerk_client *client,
 CLERK_NODISCARD int32_t clerk_client_invalidate_session(const clerk_client *client, clerk_str session_id);
 
 /**
- * Clears all caches except the JWK set.
+ * Clears all caches except the JWK set, in all processes that share a cache.
  *
  * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
  */
 CLERK_NODISCARD int32_t clerk_client_invalidate_all(const clerk_client *client);
+
+/**
+ * Clears the caches of this process, the JWK set and the revocations excepted. Other processes, and the shared cache,
+ * keep theirs: for a process that may have missed webhooks which another one has received. Never blocks.
+ *
+ * Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
+ */
+CLERK_NODISCARD int32_t clerk_client_clear_cache(const clerk_client *client);
 
 /**
  * Rejects all tokens of a session from now on, for `revocation_ttl_s`, as the webhook event `session.ended` does.
@@ -2189,7 +2197,8 @@ int32_t clerk_webhook_handle(const clerk_client *client,
                              clerk_error **error);
 
 /**
- * Begins to process a webhook for an application that queries its user table itself. Never blocks.
+ * Begins to process a webhook for an application that queries its user table itself. With the setting `shared_cache`,
+ * blocks in the cache for at most `timeout_ms`; else never.
  *
  * Does everything that `clerk_webhook_handle` does, except for the user's row; never calls the user store callback.
  * The next action may be `FETCH_USER`.
@@ -2204,6 +2213,23 @@ int32_t clerk_webhook_begin(const clerk_client *client,
                             clerk_str body,
                             clerk_pending **pending,
                             clerk_error **error);
+
+/**
+ * Applies a webhook that another process of this server has received, in memory only. Never blocks, uses neither the
+ * user store nor a shared cache: `clerk_webhook_handle` has updated both in the process that has received it.
+ *
+ * Verifies the signature as `clerk_webhook_handle` does. A webhook that comes to this process later is processed as if
+ * it had not been replayed.
+ *
+ * Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`. Otherwise sets `*error`: `CLERK_E_WEBHOOK`, or `CLERK_UNAVAILABLE`
+ * while this process is processing the same webhook. Runs event callbacks. Any thread.
+ */
+CLERK_NODISCARD
+int32_t clerk_webhook_replay(const clerk_client *client,
+                             const clerk_header *headers,
+                             size_t header_count,
+                             clerk_str body,
+                             clerk_error **error);
 
 #ifdef __cplusplus
 } // extern "C"

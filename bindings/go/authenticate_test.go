@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -450,6 +451,32 @@ func TestBoolSettings(t *testing.T) {
 			client := newClient(t, sim, func(c *clerkauth.Config) { test.config(c, clerkauth.Bool(value)) })
 			if got := outcome(client.Authenticate(background, test.r())); got != want {
 				t.Errorf("%s = %v: got %s, want %s", test.name, value, got, want)
+			}
+		}
+	}
+}
+
+func TestManyCookieOrOriginLinesAreNotCopied(t *testing.T) {
+	sim := simtest.Start(t)
+	token := sim.Session("user_ada")
+	for name, set := range map[string]func(*clerkauth.Config){
+		"requests": func(*clerkauth.Config) {},
+		"pages": func(config *clerkauth.Config) {
+			config.Handshake, config.PublishableKey = "on", "pk_live_Y2xlcmsuZXhhbXBsZS5jb20k"
+		},
+	} {
+		client := newClient(t, sim, set, func(config *clerkauth.Config) { config.Csrf = "check" })
+		assertEqual(t, authenticate(client, token), "ok verified")
+		for _, header := range []string{"Cookie", "Origin", "Sec-Fetch-Site"} {
+			request := httptest.NewRequest("POST", "/", nil)
+			request.Header["Cookie"] = []string{"__session=" + token}
+			for range 200 {
+				request.Header[header] = append(request.Header[header], strings.Repeat("x", 4096))
+			}
+			var got string
+			allocated := allocatedBy(func() { got = outcome(client.Authenticate(background, request)) })
+			if allocated > 64<<10 || strings.HasPrefix(got, "ok") {
+				t.Errorf("%s, %s: %d bytes, %s", name, header, allocated, got)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,6 +65,15 @@ func outcome(auth *clerkauth.Auth, err error) string {
 
 func authenticate(client *clerkauth.Client, token string) string {
 	return outcome(client.Authenticate(background, bearerRequest(token)))
+}
+
+// allocatedBy returns how many bytes a call allocates.
+func allocatedBy(call func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	call()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }
 
 func assertEqual[T comparable](t *testing.T, got, want T) {

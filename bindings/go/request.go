@@ -11,6 +11,12 @@ import (
 	"unsafe"
 )
 
+// maxCookies is the longest Cookie header that the library reads.
+const maxCookies = 64 << 10
+
+// tooLongCookies is rejected by the library, as are the lines in whose place it is.
+var tooLongCookies = strings.Repeat(";", maxCookies+1)
+
 // credentials are the headers that authenticate a request. Cookie headers are joined (RFC 9113 section 8.2.3).
 type credentials struct {
 	authorization, cookie string
@@ -23,7 +29,7 @@ type credentials struct {
 type requestParams struct {
 	credentials
 	method, fetchDest, accept string
-	// For the setting csrf. A header that occurs twice is joined, which makes it invalid.
+	// For the setting csrf. A header that occurs twice is invalid.
 	host, origin, fetchSite string
 	// For the setting handshake: scheme, target, and headers, separated by NUL bytes; "" without it.
 	page string
@@ -47,11 +53,7 @@ func (params *requestParams) read(r *http.Request) {
 	if params.hasSecondAuthorization = len(authorization) > 1; params.hasSecondAuthorization {
 		params.secondAuthorization = authorization[1]
 	}
-	if cookie := r.Header["Cookie"]; len(cookie) < 2 {
-		params.cookie = first(cookie)
-	} else {
-		params.cookie = strings.Join(cookie, "; ")
-	}
+	params.cookie = joinCookies(r.Header["Cookie"])
 	if params.method = r.Method; params.method == "" {
 		params.method = http.MethodGet
 	}
@@ -67,6 +69,21 @@ func (params *requestParams) read(r *http.Request) {
 	}
 }
 
+// joinCookies copies no more than the library reads.
+func joinCookies(lines []string) string {
+	if len(lines) < 2 {
+		return first(lines)
+	}
+	size := 2 * (len(lines) - 1)
+	for _, line := range lines {
+		size += len(line)
+	}
+	if size > maxCookies {
+		return tooLongCookies
+	}
+	return strings.Join(lines, "; ")
+}
+
 func first(values []string) string {
 	if len(values) == 0 {
 		return ""
@@ -74,12 +91,18 @@ func first(values []string) string {
 	return values[0]
 }
 
-// single returns the one value of a header; "" if it is absent. An empty value becomes a blank, which is not absent.
+// single returns the one value of a header; "" if it is absent. An empty value becomes a blank, which is not absent; several
+// become a comma, which no header that is read so contains.
 func single(values []string) string {
-	if len(values) == 1 && values[0] == "" {
+	switch {
+	case len(values) == 0:
+		return ""
+	case len(values) > 1:
+		return ","
+	case values[0] == "":
 		return " "
 	}
-	return strings.Join(values, ", ")
+	return values[0]
 }
 
 type header struct{ name, value string }

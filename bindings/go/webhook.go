@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"unsafe"
 )
 
@@ -28,7 +29,7 @@ func (c *Client) HandleWebhook(ctx context.Context, header http.Header, body []b
 	}
 	session := c.newStoreSession(ctx)
 	defer session.end()
-	result, err := c.processWebhook(ctx, session, flatten(header), body)
+	result, err := c.processWebhook(ctx, session, signatureOf(header), body)
 	if err != nil {
 		return false, err
 	}
@@ -78,14 +79,28 @@ func (c *Client) ReceiveWebhook(ctx context.Context, header http.Header, body []
 	return event, nil
 }
 
-func flatten(from http.Header) []header {
+// signatureHeaders are what the library reads: Svix's own names, and those of Standard Webhooks.
+var signatureHeaders = []string{
+	"Svix-Id", "Svix-Timestamp", "Svix-Signature", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature",
+}
+
+// signatureOf returns the headers that the library reads, and at most two lines of each, which it rejects.
+func signatureOf(from http.Header) []header {
 	var headers []header
 	for name, values := range from {
-		for _, value := range values {
-			headers = append(headers, header{name, value})
+		if canonical := http.CanonicalHeaderKey(name); slices.Contains(signatureHeaders, canonical) {
+			for _, value := range values[:min(len(values), 2)] {
+				headers = append(headers, header{canonical, value})
+			}
 		}
 	}
 	return headers
+}
+
+// hasSignature reports whether a request has the headers of either kind.
+func hasSignature(from http.Header) bool {
+	isMissing := func(name string) bool { return len(from[name]) == 0 }
+	return !slices.ContainsFunc(signatureHeaders[:3], isMissing) || !slices.ContainsFunc(signatureHeaders[3:], isMissing)
 }
 
 // processWebhook calls the library. With a user store, Database or SQLitePath it may wait for the table, and for Clerk.
@@ -123,6 +138,10 @@ func (c *Client) WebhookHandler() http.Handler {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
 			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+			return
+		}
+		if !hasSignature(r.Header) {
+			http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
 			return
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhookBody))

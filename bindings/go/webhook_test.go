@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -94,6 +96,41 @@ func TestInvalidWebhookIsRejected(t *testing.T) {
 	applied, err := client.HandleWebhook(background, header, body)
 	assertEqual(t, err == nil && applied, true)
 	assertEqual(t, authenticate(client, sim.Session("user_1")), "rejected user-not-found")
+}
+
+// countedBody counts what is read of a body of 1 MiB.
+type countedBody struct{ read int }
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n := min(len(p), 1<<20-b.read)
+	if b.read += n; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func TestWebhookWithoutSignatureIsRejectedBeforeItsBodyIsRead(t *testing.T) {
+	client := newClient(t, simtest.Start(t), withWebhooks)
+	handler := client.WebhookHandler()
+	for _, names := range [][]string{
+		{}, {"Svix-Id", "Svix-Timestamp"}, {"Svix-Id", "Svix-Timestamp", "Webhook-Signature"}, {"Webhook-Id", "Webhook-Signature"},
+	} {
+		body := &countedBody{}
+		request := httptest.NewRequest("POST", "/", body)
+		for i := range 250 {
+			request.Header.Set(fmt.Sprintf("X-Other-%d", i), strings.Repeat("x", 4096))
+		}
+		for _, name := range names {
+			request.Header.Set(name, "x")
+		}
+		response := httptest.NewRecorder()
+		allocated := allocatedBy(func() { handler.ServeHTTP(response, request) })
+		assertEqual(t, response.Code, 400)
+		assertEqual(t, body.read, 0)
+		if allocated > 64<<10 {
+			t.Errorf("%v: %d bytes", names, allocated)
+		}
+	}
 }
 
 func TestWebhookHandler(t *testing.T) {

@@ -103,6 +103,11 @@ impl BlockedUsers {
         bans
     }
 
+    /// Returns the version of the user that is known to be banned.
+    pub fn ban_version(&self, id: &str, now: Now) -> Option<i64> {
+        self.bans.find(id, now.mono_ms).ok().flatten().map(|ban| ban.version_ms)
+    }
+
     /// Fails in a forked child that cannot know it.
     pub fn is_banned(&self, id: &str, now: Now) -> Result<bool, Reason> {
         is_known(self.bans.find(id, now.mono_ms))

@@ -1,5 +1,6 @@
 //! The changes that are to be sent to other processes, and how far those of others were read.
 
+use std::collections::HashSet;
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -15,6 +16,8 @@ use crate::token::TokenHash;
 /// How many messages are recognized if they come again, and for how long.
 const MAX_SEEN: usize = 65_536;
 const SEEN_MS: i64 = 60 * 60 * 1000;
+/// How many revocations wait to be looked up in the engine.
+const MAX_LOST: usize = 5 * 65_536;
 
 /// The revocation of a user or a session.
 pub(super) type LostRevocation = (Scope, String, TimedRevocation);
@@ -159,6 +162,17 @@ impl Changes {
     /// Sets the revocations that the engine may have lost.
     pub fn set_lost(&self, revocations: Vec<LostRevocation>) {
         *self.lost.lock() = revocations;
+    }
+
+    /// Adds revocations that the engine may lack, the newest last.
+    pub fn add_lost(&self, revocations: Vec<LostRevocation>) {
+        let mut lost = self.lost.lock();
+        let added: HashSet<_> = revocations.iter().map(|(scope, id, _)| (*scope, id.as_str())).collect();
+        lost.retain(|(scope, id, _)| !added.contains(&(*scope, id.as_str())));
+        lost.extend(revocations);
+        // A process need not poll.
+        let excess = lost.len().saturating_sub(MAX_LOST);
+        lost.drain(..excess);
     }
 
     /// Returns whether there are revocations that the engine may have lost.

@@ -17,7 +17,7 @@ use crate::token::TokenHash;
 const CAPACITY: usize = 65_536;
 
 /// The kind of object that is invalidated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(super) enum Scope {
     Subject,
     Session,

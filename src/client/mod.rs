@@ -316,6 +316,13 @@ impl Client {
         WebhookProgress::new(&self.inner, self.inner.begin_webhook(headers, body))
     }
 
+    /// Verifies a delivery that another process of this server has received, and applies its event in memory: the receiver has
+    /// updated the user's row and the shared cache. Never blocks, uses neither. If the delivery itself comes here later, it is
+    /// processed as if it had not been replayed.
+    pub fn replay_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> WebhookOutcome {
+        self.inner.replay_webhook(headers, body)
+    }
+
     /// Fetches the JWK set, so that the first request need not wait. Must be called in a child process after `fork`, before any
     /// call that may reach Clerk.
     ///
@@ -431,7 +438,7 @@ impl Client {
         let users: Vec<_> = users.into_iter().map(|id| (state(None, Some(&id)), id)).collect();
         // Where users are fetched, Clerk reports bans and their end.
         let bans = if inner.settings.mode == UserMode::Claims { Vec::new() } else { export.take_bans() };
-        let is_evicting = inner.revocations.merge(&export, now);
+        let (is_evicting, mut added) = inner.revocations.merge(&export, now);
         for (_, id) in sessions.iter().filter(|(before, id)| *before != state(Some(id), None)) {
             inner.invalidate(Scope::Session, id, || inner.sessions.remove(id));
         }
@@ -440,18 +447,43 @@ impl Client {
             inner.invalidate(Scope::Subject, id, || inner.users.remove(id));
         }
         for (id, ban) in bans {
-            inner.import_copied_ban(id, ban, now);
+            let before = inner.blocked_users.ban_version(&id, now);
+            inner.import_copied_ban(id.clone(), ban, now);
+            if before != inner.blocked_users.ban_version(&id, now) {
+                added.push((Scope::Subject, id, ban));
+            }
         }
         if is_evicting {
             inner.invalidate_all(|| ());
         }
-        inner.restore_known_revocations();
+        // The shared cache may lack those that this process did not know.
+        inner.restore(added);
         true
     }
 
     /// Invalidates everything but the JWK set and the revocations.
     pub fn invalidate_all(&self) {
         self.inner.invalidate_and_share(Change::All { users: true }, || self.inner.forget_all());
+    }
+
+    /// Removes what this process has cached, the JWK set and the revocations excepted. Other processes, and the shared cache, keep
+    /// theirs: for a process that may have missed webhook events which another one has received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use clerk_auth::{Client, Request};
+    ///
+    /// # let (jwt_key, token) = clerk_auth::internals::example();
+    /// let client = Client::builder().jwt_key(jwt_key).build()?;
+    /// let authorization = format!("Bearer {token}");
+    /// client.authenticate(Request::new().header(b"Authorization", authorization.as_bytes()));
+    /// client.clear_cache();
+    /// assert_eq!(client.stats().cached_tokens, 0);
+    /// # Ok::<(), clerk_auth::Error>(())
+    /// ```
+    pub fn clear_cache(&self) {
+        self.inner.forget_all();
     }
 
     /// Applies what other processes have changed: revocations, webhook events and invalidations. Waits at most `timeout` for the

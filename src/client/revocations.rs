@@ -153,13 +153,17 @@ impl Revocations {
     }
 
     /// Adds the revocations of another process. Each keeps its expiry, or ends with this client's lifetime of revocations.
-    /// Returns whether tokens are rejected from now on for the time of their issue.
-    pub fn merge(&self, export: &Export, now: Now) -> bool {
-        let tables = [(&self.sessions, &export.sessions), (&self.users, &export.users)];
-        tables.into_iter().fold(false, |is_evicting, (table, from)| match table.lock(REMOVE_TIMEOUT) {
-            Some(mut table) => table.merge(from, now).is_evicting || is_evicting,
-            None => is_evicting,
-        })
+    /// Returns whether tokens are rejected from now on for the time of their issue, and the revocations that were not known so.
+    pub fn merge(&self, export: &Export, now: Now) -> (bool, Vec<(Scope, String, TimedRevocation)>) {
+        let tables = [(Scope::Session, &self.sessions, &export.sessions), (Scope::Subject, &self.users, &export.users)];
+        let (mut is_evicting, mut added) = (false, Vec::new());
+        for (scope, table, from) in tables {
+            if let Some(mut table) = table.lock(REMOVE_TIMEOUT) {
+                let merged = table.merge(from, now, |entry| added.push((scope, entry.id.clone(), entry.timed())));
+                is_evicting |= merged.is_evicting;
+            }
+        }
+        (is_evicting, added)
     }
 
     /// Adds one revocation of another process, as [`Self::merge`] does; the end of a ban only if the ban is known.
@@ -173,7 +177,7 @@ impl Revocations {
             return Merged { is_changed: false, is_evicting: false };
         }
         let entry = ExportedEntry { id: id.to_owned(), revocation, revoked_at_ms, expires_at_ms };
-        table.merge(&ExportedTable { evicted_at_ms: None, entries: vec![entry] }, now)
+        table.merge(&ExportedTable { evicted_at_ms: None, entries: vec![entry] }, now, |_| ())
     }
 
     /// Returns whether a user is revoked for this reason.
@@ -351,7 +355,8 @@ impl Table {
         ExportedTable { evicted_at_ms: self.evicted_ms(now), entries }
     }
 
-    fn merge(&mut self, from: &ExportedTable, now: Now) -> Merged {
+    /// Calls `on_added` with each entry that changes something.
+    fn merge(&mut self, from: &ExportedTable, now: Now, mut on_added: impl FnMut(&ExportedEntry)) -> Merged {
         let (before, mut is_changed) = (self.evicted_ms(now), false);
         if let Some(evicted_ms) = from.evicted_at_ms.map(|ms| ms.min(now.wall_ms))
             // Those that import it from here count from the same moment.
@@ -391,6 +396,7 @@ impl Table {
             };
             is_changed |= merged.revocation.reason() != reason;
             self.insert(&given.id, merged, now);
+            on_added(given);
         }
         Merged { is_changed, is_evicting: self.evicted_ms(now) > before }
     }

@@ -32,11 +32,13 @@ pub(super) struct Call<'a> {
     pub deadline: Deadline,
     /// The webhook delivery, which other processes of this machine may apply as well: one of them shares it.
     pub delivery: Option<&'a str>,
+    /// Whether another process of this server has received the delivery, and shared it: the engine is not used.
+    pub is_replay: bool,
 }
 
 impl From<Deadline> for Call<'_> {
     fn from(deadline: Deadline) -> Self {
-        Call { deadline, delivery: None }
+        Call { deadline, delivery: None, is_replay: false }
     }
 }
 
@@ -53,6 +55,11 @@ impl Inner {
     /// be used, the change waits.
     pub fn share(&self, change: Change, call: Call<'_>) {
         let (Some(shared), deadline) = (&self.shared, call.deadline) else { return };
+        if call.is_replay {
+            // The receiver may have ended before it shared it.
+            let rejects = |(_, _, revocation): &LostRevocation| revocation.revocation.reason().is_some();
+            return self.restore(revocation_of(change).into_iter().filter(rejects).collect());
+        }
         // Where no users are fetched, other changes are shared.
         let is_claims = self.settings.mode == UserMode::Claims;
         let delivery = call.delivery.map(|id| format!("{}{id}", if is_claims { "c:" } else { "u:" }));
@@ -190,6 +197,9 @@ impl Inner {
         let revocation = (is_banned || ends_bans).then(|| shared.ban_state(is_banned, version_ms));
         let change = Change::User { id: user.id.clone(), revocation, version_ms: Some(version_ms) };
         self.share(change, call);
+        if call.is_replay {
+            return;
+        }
         // After the change, which makes the snapshots before it useless.
         if self.settings.mode != UserMode::Claims
             && age_ms < i64::MAX
@@ -370,6 +380,13 @@ impl Inner {
         }
     }
 
+    /// Has revocations stored, if the engine lacks them: the poller looks.
+    pub fn restore(&self, revocations: Vec<LostRevocation>) {
+        if self.shared.is_some() && !revocations.is_empty() {
+            self.changes.add_lost(revocations);
+        }
+    }
+
     fn known_revocations(&self) -> Vec<LostRevocation> {
         let now = self.clock.now();
         let mut known: Vec<_> = self.export(now).map(|export| export.timed().collect()).unwrap_or_default();
@@ -522,6 +539,15 @@ fn revoked(scope: Scope, id: String, revocation: TimedRevocation) -> Change {
         Scope::Session => Change::Session { id, revocation: Some(revocation) },
         Scope::Subject => Change::User { id, revocation: Some(revocation), version_ms: None },
         Scope::Organization => Change::Organization { id },
+    }
+}
+
+/// Returns the revocation that a change reports; the reverse.
+fn revocation_of(change: Change) -> Option<LostRevocation> {
+    match change {
+        Change::Session { id, revocation } => revocation.map(|revocation| (Scope::Session, id, revocation)),
+        Change::User { id, revocation, .. } => revocation.map(|revocation| (Scope::Subject, id, revocation)),
+        _ => None,
     }
 }
 

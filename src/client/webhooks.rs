@@ -17,7 +17,7 @@ use crate::clock::Now;
 use crate::config::UserMode;
 use crate::events::Event;
 use crate::reason::Reason;
-use crate::shared_cache::Change;
+use crate::shared_cache::{Change, Unavailable};
 use crate::token::is_clerk_id;
 use crate::users::{Origin, StoreError, StoreResponse, SyncError, SyncEvent, UserSync};
 use crate::webhooks::{Headers, WebhookError, WebhookEvent};
@@ -63,7 +63,7 @@ impl Inner {
             Err(outcome) => return Step::Done(outcome),
         };
         let delivery = reservation.id().to_owned();
-        let call = Call { deadline, delivery: Some(&delivery) };
+        let call = Call { deadline, delivery: Some(&delivery), is_replay: false };
         let revoked = revoked(&event);
         let outcome = match event {
             // The id becomes part of a URL.
@@ -87,6 +87,27 @@ impl Inner {
             event => self.apply(event, now, call),
         };
         Step::Done(self.finish_delivery(reservation, revoked, outcome))
+    }
+
+    /// Verifies a delivery that another process of this server has received, and applies its event in memory: without I/O, and
+    /// without the user's row. Not marked as processed: if the delivery comes again, what the receiver could not do is done here.
+    pub fn replay_webhook(&self, headers: &Headers<'_>, body: &[u8]) -> WebhookOutcome {
+        let now = self.clock.now();
+        let (_reservation, event) = match self.webhooks.receive(headers, body, now) {
+            Ok(received) => received,
+            Err(outcome) => return outcome,
+        };
+        let call = Call { deadline: self.deadline(), delivery: None, is_replay: true };
+        match event {
+            WebhookEvent::User(user) if !is_clerk_id(&user.id, "user_") => {
+                WebhookOutcome::Rejected(WebhookError::InvalidPayload)
+            }
+            WebhookEvent::User(user) => match self.apply_user_update(*user, now, call) {
+                Some(_) => WebhookOutcome::Applied,
+                None => WebhookOutcome::Ignored,
+            },
+            event => self.apply(event, now, call),
+        }
     }
 
     /// Ends a delivery that was applied. Where requests rely on the shared cache, one whose revocation is not there yet has to come
@@ -180,10 +201,13 @@ impl Inner {
             self.block_until_decided(&user, now);
         }
         // Without the shared cache, this process decides by what it knows.
-        let shared = self.import_shared_revocations(Some(&id), None, now, call.deadline);
+        let shared = match call.is_replay {
+            true => Err(Unavailable),
+            false => self.import_shared_revocations(Some(&id), None, now, call.deadline),
+        };
         let shared_ms = shared.map(|found| found.version_ms);
         if shared_ms.is_ok_and(|shared_ms| shared_ms > Some(user.updated_at_ms))
-            || self.is_older_than_shared(&user, call.deadline)
+            || (!call.is_replay && self.is_older_than_shared(&user, call.deadline))
             || self.revocations.is_user_revoked(&id, Reason::UserNotFound, now)
             || !self.users.is_newer(&user, now)
         {

@@ -352,7 +352,7 @@ pub unsafe extern "C" fn clerk_client_import_revocations(
     unsafe { report(error, body) }
 }
 
-/// Clears all caches except the JWK set.
+/// Clears all caches except the JWK set, in all processes that share a cache.
 ///
 /// Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
 #[must_use]
@@ -360,6 +360,21 @@ pub unsafe extern "C" fn clerk_client_import_revocations(
 pub unsafe extern "C" fn clerk_client_invalidate_all(client: *const clerk_client) -> i32 {
     let body = |client: &Client| {
         client.invalidate_all();
+        Ok(())
+    };
+    // SAFETY: the header's contract.
+    unsafe { accessor(client, body) }
+}
+
+/// Clears the caches of this process, the JWK set and the revocations excepted. Other processes, and the shared cache,
+/// keep theirs: for a process that may have missed webhooks which another one has received. Never blocks.
+///
+/// Returns `CLERK_OK` or a negative status. Any thread, also in callbacks.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_client_clear_cache(client: *const clerk_client) -> i32 {
+    let body = |client: &Client| {
+        client.clear_cache();
         Ok(())
     };
     // SAFETY: the header's contract.

@@ -41,7 +41,8 @@ pub unsafe extern "C" fn clerk_webhook_handle(
     }
 }
 
-/// Begins to process a webhook for an application that queries its user table itself. Never blocks.
+/// Begins to process a webhook for an application that queries its user table itself. With the setting `shared_cache`,
+/// blocks in the cache for at most `timeout_ms`; else never.
 ///
 /// Does everything that `clerk_webhook_handle` does, except for the user's row; never calls the user store callback.
 /// The next action may be `FETCH_USER`.
@@ -70,6 +71,32 @@ pub unsafe extern "C" fn clerk_webhook_begin(
                 WebhookProgress::Done(outcome) => clerk_error::of_webhook(outcome),
                 WebhookProgress::Pending(row) => write_pending(client, PendingKind::Webhook(row), pending),
             }
+        })
+    }
+}
+
+/// Applies a webhook that another process of this server has received, in memory only. Never blocks, uses neither the
+/// user store nor a shared cache: `clerk_webhook_handle` has updated both in the process that has received it.
+///
+/// Verifies the signature as `clerk_webhook_handle` does. A webhook that comes to this process later is processed as if
+/// it had not been replayed.
+///
+/// Returns `CLERK_OK` or `CLERK_WEBHOOK_IGNORED`. Otherwise sets `*error`: `CLERK_E_WEBHOOK`, or `CLERK_UNAVAILABLE`
+/// while this process is processing the same webhook. Runs event callbacks. Any thread.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clerk_webhook_replay(
+    client: *const clerk_client,
+    headers: *const clerk_header,
+    header_count: usize,
+    body: clerk_str,
+    error: *mut *mut clerk_error,
+) -> i32 {
+    // SAFETY: the header's contract.
+    unsafe {
+        with_client(client, error, |client| {
+            let (headers, body) = read(headers, header_count, body)?;
+            clerk_error::of_webhook(client.client().replay_webhook(&headers, body))
         })
     }
 }

@@ -213,6 +213,27 @@ fn invalidation_of_everything_reaches_what_is_shared() {
 }
 
 #[test]
+fn cleared_cache_of_one_process_keeps_what_is_shared() {
+    let fleet = Fleet::new();
+    fleet.sim.put_user(json!({"id": "user_1"}));
+    let profile = || fleet.client(|config| config.user_mode = Some(UserMode::Profile));
+    let (own, other) = (profile(), profile());
+    let (token, second) = (fleet.token("user_1"), fleet.sim.mint(&TokenSpec::session("user_1"), fleet.time.now_s()));
+    let _ = (own.poll(Duration::ZERO), other.poll(Duration::ZERO));
+    for client in [&own, &other] {
+        assert_eq!(ask(client, &token), "in verified");
+    }
+    own.clear_cache();
+    assert_eq!(other.poll(Duration::ZERO).unwrap(), 0, "nothing is sent to other processes");
+    assert_eq!((own.stats().cached_tokens, own.stats().cached_users), (0, 0));
+    assert_eq!((other.stats().cached_tokens, other.stats().cached_users), (1, 1));
+    assert_eq!(ask(&own, &token), "in verified", "verified again, with the shared user");
+    assert_eq!((ask(&other, &second), ask(&other, &token)), ("in verified".into(), "in cache".into()));
+    assert_eq!(ask(&profile(), &token), "in verified");
+    assert_eq!(fleet.sim.requests("/users/*"), 1);
+}
+
+#[test]
 fn changes_that_one_replaces_take_effect_on_what_is_shared() {
     let fleet = Fleet::new();
     fleet.sim.put_user(json!({"id": "user_1"}));

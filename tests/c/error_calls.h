@@ -139,4 +139,16 @@ static void call_every_function(void) {
     CALL(clerk_webhook_begin(client, lines, 1, empty, &pending, &error));
     CALL(clerk_webhook_begin(client, lines, 1, with_nul, &pending, &error));
     CALL(clerk_webhook_begin(client, lines, 1, string, NULL, &error));
+    CALL(clerk_webhook_replay(client, lines, 1, string, &error));
+    CALL(clerk_webhook_replay(NULL, lines, 1, string, &error));
+    CALL(clerk_webhook_replay(client, NULL, 1, string, &error));
+    CALL(clerk_webhook_replay(client, odd_lines, 1, string, &error));
+    CALL(clerk_webhook_replay(client, lines, 0, string, &error));
+    CALL(clerk_webhook_replay(client, lines, 4097, string, &error));
+    CALL(clerk_webhook_replay(client, lines, SIZE_MAX, string, &error));
+    CALL(clerk_webhook_replay(client, lines, 1, null_string, &error));
+    CALL(clerk_webhook_replay(client, lines, 1, huge_string, &error));
+    CALL(clerk_webhook_replay(client, lines, 1, not_utf8, &error));
+    CALL(clerk_webhook_replay(client, lines, 1, empty, &error));
+    CALL(clerk_webhook_replay(client, lines, 1, with_nul, &error));
 }

@@ -247,6 +247,7 @@ static void client_functions(void) {
     clerk_explanation_free(NULL);
     CHECK_STR(clerk_result_token_hash(NULL), NULL);
     CHECK_STATUS(clerk_client_invalidate_all(NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_client_clear_cache(NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_poll(NULL, 0), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_start_poller(NULL, NULL), CLERK_E_NULL);
     CHECK_STATUS(clerk_client_shutdown(NULL), CLERK_E_NULL);
@@ -310,6 +311,12 @@ static void webhooks(void) {
     CHECK_STATUS(clerk_webhook_handle(client, &line, 4097, body, NULL), CLERK_E_ARGUMENT);
     CHECK_STATUS(clerk_webhook_handle(client, &line, SIZE_MAX, body, NULL), CLERK_E_ARGUMENT);
     CHECK_STATUS(clerk_webhook_handle(client, &line, 1, body, NULL), CLERK_E_WEBHOOK);
+    error = DIRTY(clerk_error);
+    CHECK_STATUS(clerk_webhook_replay(NULL, &line, 1, body, &error), CLERK_E_NULL);
+    CHECK_ERROR(&error, CLERK_E_NULL);
+    CHECK_STATUS(clerk_webhook_replay(client, NULL, 1, body, NULL), CLERK_E_NULL);
+    CHECK_STATUS(clerk_webhook_replay(client, &line, 4097, body, NULL), CLERK_E_ARGUMENT);
+    CHECK_STATUS(clerk_webhook_replay(client, &line, 1, body, NULL), CLERK_E_WEBHOOK);
     clerk_pending *pending = DIRTY(clerk_pending);
     error = DIRTY(clerk_error);
     CHECK_STATUS(clerk_webhook_begin(NULL, &line, 1, body, &pending, &error), CLERK_E_NULL);

@@ -30,7 +30,9 @@ typedef struct {
     clerk_client *client;
 } table;
 
-enum { WORKS, FAILS, WRONG_LENGTH, CALLS_BACK, FLIPS };
+enum { WORKS, FAILS, WRONG_LENGTH, CALLS_BACK, FLIPS, SLOW };
+
+#define SECRET "whsec_c2VjcmV0LW9mLXRoZS1jYWNoZQ=="
 
 static int64_t now_ms(void) {
     struct timespec now;
@@ -73,6 +75,8 @@ static bool is_disturbed(table *t, int32_t *status) {
     t->calls++;
     if (t->mode == CALLS_BACK && atomic_exchange(&t->has_called, 1) == 0)
         CHECK_OK(clerk_client_revoke_user(t->client, CLERK_STR("user_9")));
+    if (t->mode == SLOW)
+        usleep(15000);
     *status = -7;
     return t->mode == FAILS;
 }
@@ -217,6 +221,7 @@ static clerk_client *new_client(table *t, bool has_stream) {
     clerk_config *config = sim_config();
     clerk_shared_cache engine = engine_of(t, has_stream);
     CHECK_OK(clerk_config_set(config, CLERK_STR("user_mode"), CLERK_STR("profile"), NULL));
+    CHECK_OK(clerk_config_set(config, CLERK_STR("webhook_secrets"), CLERK_STR(SECRET), NULL));
     CHECK_OK(clerk_config_set_shared_cache(config, &engine));
     clerk_client *client = NULL;
     clerk_error *error = NULL;
@@ -255,6 +260,55 @@ static void user_is_fetched_once_by_two_clients(void) {
     clerk_client_free(first);
     clerk_client_free(second);
     free_table(t, 2);
+}
+
+static void cleared_cache_of_one_client_is_kept_by_another(void) {
+    sim_reset();
+    table *t = new_table();
+    clerk_client *first = new_client(t, true), *second = new_client(t, true);
+    const char *token = token_of("user_1", "sess_1");
+    CHECK_OK(clerk_client_poll(second, 0));
+    CHECK_CSTR(outcome_of(first, token), "signed_in verified");
+    CHECK_CSTR(outcome_of(second, token), "signed_in verified");
+    int calls = t->calls;
+    CHECK_OK(clerk_client_clear_cache(first));
+    CHECK_INT(t->calls, calls);
+    CHECK_INT(stats_of(first).cached_users, 0);
+    CHECK_OK(clerk_client_poll(second, 0));
+    CHECK_CSTR(outcome_of(second, token), "signed_in cache");
+    CHECK_CSTR(outcome_of(second, token_of("user_1", "sess_2")), "signed_in verified");
+    CHECK_CSTR(outcome_of(first, token), "signed_in verified");
+    CHECK_INT(sim_count("/users/{id}"), 1);
+    clerk_client_free(first);
+    clerk_client_free(second);
+    free_table(t, 2);
+}
+
+static void replayed_webhook_makes_no_engine_call(void) {
+    sim_reset();
+    table *t = new_table();
+    clerk_client *client = new_client(t, true);
+    const char *token = token_of("user_1", "sess_1");
+    CHECK_CSTR(outcome_of(client, token), "signed_in verified");
+    const char *answer = sim_admin("POST", "/webhook", "{\"type\":\"session.ended\",\"id\":\"sess_1\",\"secret\":\"" SECRET
+                                   "\",\"data\":{\"id\":\"sess_1\",\"user_id\":\"user_1\",\"status\":\"ended\"}}");
+    clerk_str body = clerk_str_of(json_string(answer, "body"));
+    static const char *const names[] = {"svix-id", "svix-timestamp", "svix-signature"};
+    clerk_header lines[3];
+    for (int i = 0; i < 3; i++)
+        lines[i] = (clerk_header){clerk_str_of(names[i]), clerk_str_of(json_string(answer, names[i]))};
+    t->mode = SLOW;
+    int calls = t->calls;
+    CHECK_OK(clerk_webhook_replay(client, lines, 3, body, NULL));
+    CHECK_INT(t->calls, calls);
+    CHECK_CSTR(outcome_of(client, token), "signed_out session-revoked");
+    /* The same webhook, when it comes to this process itself. */
+    CHECK_OK(clerk_webhook_handle(client, lines, 3, body, NULL));
+    CHECK(t->calls > calls);
+    CHECK_STATUS(clerk_webhook_replay(client, lines, 3, body, NULL), CLERK_WEBHOOK_IGNORED);
+    t->mode = WORKS;
+    clerk_client_free(client);
+    free_table(t, 1);
 }
 
 static void poll_applies_the_changes_of_another_client(void) {
@@ -429,6 +483,8 @@ static void incomplete_engine_is_refused(void) {
 
 int main(void) {
     user_is_fetched_once_by_two_clients();
+    cleared_cache_of_one_client_is_kept_by_another();
+    replayed_webhook_makes_no_engine_call();
     poll_applies_the_changes_of_another_client();
     poller_ends_with_the_client();
     /* In a child memcheck takes for lost what the threads of the parent own. */

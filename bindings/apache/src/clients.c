@@ -89,6 +89,7 @@ static void tag_secrets(apr_pool_t *p, mac_client *client, const apr_array_heade
     int i;
 
     client->tags = apr_palloc(p, (apr_size_t)(settings->nelts + 1) * sizeof(*client->tags));
+    client->revocations = apr_pcalloc(p, (apr_size_t)(settings->nelts + 1) * sizeof(*client->revocations));
     for (i = 0; i < settings->nelts; i++)
         if (!strcmp(APR_ARRAY_IDX(settings, i, mac_setting).name, "webhook_secrets"))
             client->tags[client->tag_count++] = mac_tag_of(APR_ARRAY_IDX(settings, i, mac_setting).value);

@@ -126,7 +126,7 @@ apr_status_t mac_publish_delivery(request_rec *r, const char *secrets, const cle
 }
 
 /* Returns 0 if the client may have missed a delivery. Applies it in memory only: the process that received it has updated the
- * user table, for which requests must not wait here. */
+ * user table and the shared cache, for which requests must not wait here. */
 static int apply(request_rec *r, apr_pool_t *p, mac_client *client, apr_uint64_t number)
 {
     clerk_header *headers;
@@ -135,7 +135,6 @@ static int apply(request_rec *r, apr_pool_t *p, mac_client *client, apr_uint64_t
     apr_uint64_t tag;
     mac_record whole;
     apr_status_t rv = mac_cache_lock();
-    clerk_pending *pending = NULL;
     int32_t status;
 
     if (rv != APR_SUCCESS)
@@ -146,12 +145,11 @@ static int apply(request_rec *r, apr_pool_t *p, mac_client *client, apr_uint64_t
         return 0;
     if (tag != mac_tag_of(client->webhook_secrets))
         return 1;
-    status = clerk_webhook_begin(client->handle, headers, count, body, &pending, NULL);
-    clerk_pending_free(pending);
+    status = clerk_webhook_replay(client->handle, headers, count, body, NULL);
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "mod_auth_clerk: webhook delivery %" APR_UINT64_T_FMT " of another process: %s",
                   number, clerk_status_name(status));
-    /* CLERK_UNAVAILABLE: it was applied here, though not in the shared cache, for which the sender sends it again. */
-    return status == CLERK_OK || status == CLERK_PENDING || status == CLERK_WEBHOOK_IGNORED || status == CLERK_UNAVAILABLE;
+    /* CLERK_UNAVAILABLE: this process is processing it, because the sender has sent it again. */
+    return status == CLERK_OK || status == CLERK_WEBHOOK_IGNORED || status == CLERK_UNAVAILABLE;
 }
 
 void mac_apply_deliveries(request_rec *r, mac_client *client)
@@ -179,11 +177,12 @@ void mac_apply_deliveries(request_rec *r, mac_client *client)
         apr_pool_destroy(p);
     }
     if (missed) {
-        int32_t status = clerk_client_invalidate_all(client->handle);
+        /* Only here: the shared cache and other processes have missed nothing. */
+        int32_t status = clerk_client_clear_cache(client->handle);
 
         mac_share_revocations(client, r->server, 1);
         ap_log_rerror(APLOG_MARK, status == CLERK_OK ? APLOG_INFO : APLOG_ERR, 0, r,
-                      "mod_auth_clerk: webhook deliveries were missed; all cached results are removed: %s", clerk_status_name(status));
+                      "mod_auth_clerk: webhook deliveries were missed; the cached results of this process are removed: %s", clerk_status_name(status));
     }
     __atomic_store_n(&client->deliveries_applied, number, __ATOMIC_RELEASE);
     apr_thread_mutex_unlock(client->lock);

@@ -119,6 +119,7 @@ typedef struct mac_client {
     int checks_host;                      /* no setting names the origins that a browser is sent back to */
     const char *webhook_secrets;          /* NULL: receives no webhook deliveries */
     apr_uint64_t *tags;                   /* of its webhook secrets */
+    apr_uint64_t *revocations;            /* for each tag, the version of its record that it has; guarded by the cache's mutex */
     int tag_count;
     apr_thread_mutex_t *lock;             /* guards what follows */
     apr_uint64_t deliveries_applied;      /* number of the last shared delivery that it has applied; read without lock, too */
@@ -218,6 +219,7 @@ typedef struct {
     apr_uint64_t deliveries; /* number of the last webhook delivery that was published */
     unsigned char run_id[8];
     apr_uint64_t revocation_tags[MAC_MAX_TAGS]; /* records of revocations that were stored; guarded by the cache's mutex */
+    apr_uint64_t revocation_versions[MAC_MAX_TAGS]; /* how often each was stored */
     apr_uint64_t stats[MAC_STAT_WORDS]; /* sums of `clerk_stats` */
 } mac_shared;
 

@@ -3,26 +3,41 @@
 
 #include "mod_auth_clerk.h"
 
-static int find_tag(apr_uint64_t tag)
+/* Returns the place of a tag, which is empty if the tag is new; MAC_MAX_TAGS if there is none left. */
+static int place_of(apr_uint64_t tag)
 {
     int i;
 
     for (i = 0; i < MAC_MAX_TAGS && mac_shared_state->revocation_tags[i]; i++)
         if (mac_shared_state->revocation_tags[i] == tag)
-            return 1;
+            break;
+    return i;
+}
+
+static int find_tag(apr_uint64_t tag)
+{
+    int i = place_of(tag);
+
     /* With more tags than are kept, each one may have had a record. */
-    return i == MAC_MAX_TAGS;
+    return i == MAC_MAX_TAGS || mac_shared_state->revocation_tags[i];
+}
+
+/* Returns how often the record of a tag was stored; 0 if that is not known. */
+static apr_uint64_t version_of(apr_uint64_t tag)
+{
+    int i = place_of(tag);
+
+    return i < MAC_MAX_TAGS ? mac_shared_state->revocation_versions[i] : 0;
 }
 
 static void add_tag(apr_uint64_t tag)
 {
-    int i;
+    int i = place_of(tag);
 
-    for (i = 0; i < MAC_MAX_TAGS && mac_shared_state->revocation_tags[i]; i++)
-        if (mac_shared_state->revocation_tags[i] == tag)
-            return;
-    if (i < MAC_MAX_TAGS)
+    if (i < MAC_MAX_TAGS) {
         mac_shared_state->revocation_tags[i] = tag;
+        mac_shared_state->revocation_versions[i]++;
+    }
 }
 
 static void import(mac_client *client, server_rec *s, clerk_str json)
@@ -73,6 +88,10 @@ static void unite(apr_pool_t *p, mac_client *client, server_rec *s, int is_start
     int i;
 
     for (i = 0; i < client->tag_count; i++) {
+        apr_uint64_t version = version_of(client->tags[i]);
+
+        if (!is_start && version && version == client->revocations[i])
+            continue;
         if (mac_cache_retrieve(p, MAC_REVOCATIONS, client->tags[i], &record) == APR_SUCCESS) {
             clerk_str json = { (const char *)record.data, record.len };
 
@@ -92,6 +111,7 @@ static void unite(apr_pool_t *p, mac_client *client, server_rec *s, int is_start
         if (rv == APR_SUCCESS)
             rv = mac_cache_retrieve(p, MAC_REVOCATIONS, client->tags[i], &stored);
         add_tag(client->tags[i]);
+        client->revocations[i] = version_of(client->tags[i]);
         if (rv != APR_SUCCESS)
             ap_log_error(APLOG_MARK, APLOG_ERR, rv, s, "mod_auth_clerk: ClerkSOCache: too small for all revocations");
     }

@@ -3,22 +3,46 @@
 #include "mod_auth_clerk.h"
 
 #define MAX_BODY (128 * 1024)
+/* Clerk's events are a few kilobytes. */
+#define MIN_BODY (8 * 1024)
+
+/* Svix's own names and those of Standard Webhooks are equivalent. */
+static int has_signature(request_rec *r)
+{
+    static const char *const names[2][3] = { { "svix-id", "svix-timestamp", "svix-signature" },
+                                             { "webhook-id", "webhook-timestamp", "webhook-signature" } };
+    int i, j;
+
+    for (i = 0; i < 2; i++) {
+        for (j = 0; j < 3 && apr_table_get(r->headers_in, names[i][j]); j++)
+            ;
+        if (j == 3)
+            return 1;
+    }
+    return 0;
+}
 
 static int read_body(request_rec *r, clerk_str *body)
 {
     int status = ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK);
-    char *buffer;
-    apr_size_t len = 0;
+    char *buffer, *larger;
+    apr_size_t len = 0, capacity = MIN_BODY;
     long got = 0;
 
     if (status != OK)
         return status;
     if (r->remaining > MAX_BODY)
         return HTTP_REQUEST_ENTITY_TOO_LARGE;
-    buffer = apr_palloc(r->pool, MAX_BODY + 1);
+    buffer = apr_palloc(r->pool, capacity);
     if (ap_should_client_block(r))
-        while (len <= MAX_BODY && (got = ap_get_client_block(r, buffer + len, MAX_BODY + 1 - len)) > 0)
+        while (len <= MAX_BODY && (got = ap_get_client_block(r, buffer + len, capacity - len)) > 0) {
             len += (apr_size_t)got;
+            if (len < capacity)
+                continue;
+            larger = apr_palloc(r->pool, 2 * capacity);
+            buffer = memcpy(larger, buffer, len);
+            capacity *= 2;
+        }
     if (got < 0)
         return HTTP_BAD_REQUEST;
     if (len > MAX_BODY)
@@ -81,6 +105,8 @@ int mac_webhook_handler(request_rec *r)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "mod_auth_clerk: clerk-webhook needs ClerkWebhookSecretFile or ClerkWebhookSecret");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    if (!has_signature(r))
+        return HTTP_BAD_REQUEST;
     if ((rv = read_body(r, &body)) != OK)
         return rv;
     headers = header_lines(r, &count);

@@ -7,9 +7,9 @@ import redis_server
 from webhook_test import MPMS, accepted, body, deliver
 
 
-def server(sim, mpm, url):
+def server(sim, mpm, url, more=""):
     apache = harness.Apache(mpm, "", log_level="info auth_clerk:debug", children=2, threads=4)
-    apache.body = body(sim, f"ClerkSetting shared_cache {url}\nClerkSetting shared_cache_required true")
+    apache.body = body(sim, f"ClerkSetting shared_cache {url}\nClerkSetting shared_cache_required true\n{more}")
     apache.start()
     harness.wait_until(lambda: len(apache.children_pids()) >= 2, what="children")
     return apache
@@ -54,7 +54,32 @@ def revocation_without_the_engine_is_applied_by_all_processes(sim, mpm):
             apache.close()
 
 
+def process_that_missed_deliveries_clears_its_own_caches_only(sim, mpm):
+    servers = []
+    try:
+        with redis_server.running() as url:
+            servers = [server(sim, mpm, url, "ClerkFetchUser On") for _ in range(2)]
+            one, other = servers
+            user = f"user_missed_{mpm}"
+            sim.admin("PUT", f"/users/{user}", {})
+            token = lambda sid: sim.mint(user=user, sid=f"sess_{sid}_{mpm}", exp_in=300)
+            assert set(accepted(one, token("first"), 20) + accepted(other, token("first"), 20)) == {200}
+            fetches = sim.count("/users/")
+            for i in range(300):
+                assert deliver(sim, one, type="session.ended", id=f"sess_old_{mpm}_{i}").status == 200
+            assert set(accepted(one, token("second"), 10)) == {200}
+            assert one.logged("deliveries were missed")
+            time.sleep(0.5)
+            assert set(accepted(one, token("third"), 10) + accepted(other, token("third"), 10)) == {200}
+            assert sim.count("/users/") == fetches, "the user of the shared cache is used"
+    finally:
+        for apache in servers:
+            apache.close()
+
+
 def cases(sim):
+    name = "process_that_missed_deliveries_clears_its_own_caches_only"
+    yield f"shared cache: {name}", lambda: process_that_missed_deliveries_clears_its_own_caches_only(sim, "event")
     for mpm in MPMS:
         name = "revocation_without_the_engine_is_applied_by_all_processes"
         yield f"{mpm}: shared cache: {name}", lambda mpm=mpm: revocation_without_the_engine_is_applied_by_all_processes(sim, mpm)

@@ -43,6 +43,9 @@ enum {
 /* The largest webhook event; Clerk's are a few kilobytes. */
 #define NGX_HTTP_CLERK_AUTH_MAX_WEBHOOK (256 * 1024)
 
+/* The default of `clerk_auth_timeout`, in milliseconds. */
+#define NGX_HTTP_CLERK_AUTH_TIMEOUT 3000
+
 /* One setting of the library. `values` is NULL if no directive set it. */
 typedef struct {
     ngx_str_t *values;
@@ -53,7 +56,7 @@ typedef struct {
     ngx_uint_t line;
 } ngx_http_clerk_auth_setting_t;
 
-/* A distinct set of settings. Everything but `client` is immutable after the configuration was read. */
+/* A distinct set of settings. Everything but `client` and `revocations` is immutable after the configuration was read. */
 typedef struct {
     ngx_http_clerk_auth_setting_t *settings;
     ngx_uint_t number;
@@ -61,6 +64,8 @@ typedef struct {
     ngx_log_t *log; /* the most verbose one of its locations */
     ngx_thread_pool_t *thread_pool; /* for the key set at start */
     clerk_client *client; /* this worker's; NULL in the master, and if it could not be created */
+    uint64_t revocations; /* the version of those in the zone that it has; guarded by the zone's mutex */
+    ngx_int_t timeout;    /* `clerk_auth_timeout`, in milliseconds */
     unsigned has_pages : 1; /* `clerk_auth_pages on` */
     unsigned checks_host : 1; /* no setting names the origins that a browser is sent back to */
 } ngx_http_clerk_auth_client_t;
@@ -151,6 +156,7 @@ typedef struct {
     const char *refusal; /* this module's own reason, static; NULL to use the result's */
     ngx_table_elt_t *challenge;
     ngx_table_elt_t *retry_after;
+    struct ngx_http_clerk_auth_work_s *work; /* of a request that is suspended, and useless if its client has gone */
     void *delivery; /* of a webhook location, which verifies nothing */
     ngx_array_t *lines; /* of ngx_str_t: values of Set-Cookie for the response, whatever it is; NULL if there are none */
     unsigned has_added_headers : 1;
@@ -175,6 +181,7 @@ struct ngx_http_clerk_auth_work_s {
     void (*done)(ngx_http_clerk_auth_work_t *work);
     ngx_http_request_t *request;
     void *data;
+    ngx_atomic_t is_abandoned; /* the client has closed the connection */
 };
 
 extern ngx_module_t ngx_http_clerk_auth_module;
@@ -330,7 +337,7 @@ void ngx_http_clerk_auth_zone_share(ngx_shm_zone_t *zone, ngx_http_clerk_auth_cl
 /* revocations: of all workers, in the zone; any thread */
 typedef struct ngx_http_clerk_auth_revocations_s ngx_http_clerk_auth_revocations_t;
 void ngx_http_clerk_auth_revocations_share(ngx_slab_pool_t *pool, ngx_http_clerk_auth_revocations_t **list,
-    ngx_http_clerk_auth_setting_t *secrets, clerk_client *client, ngx_uint_t is_start, ngx_log_t *log);
+    ngx_http_clerk_auth_client_t *client, ngx_uint_t is_start, ngx_log_t *log);
 ngx_int_t ngx_http_clerk_auth_revocations_copy(ngx_slab_pool_t *pool, ngx_http_clerk_auth_revocations_t **list,
     ngx_slab_pool_t *old_pool, ngx_http_clerk_auth_revocations_t *old);
 

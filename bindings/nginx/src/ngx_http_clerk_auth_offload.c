@@ -79,6 +79,21 @@ ngx_http_clerk_auth_work_done(ngx_event_t *ev)
     ngx_http_run_posted_requests(c);
 }
 
+/* A request whose client has gone needs no thread. */
+static void
+ngx_http_clerk_auth_test_reading(ngx_http_request_t *r)
+{
+    ngx_http_clerk_auth_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_clerk_auth_module);
+    ngx_connection_t *c = r->connection;
+
+    /* The request stays until the thread is done. */
+    ngx_http_test_reading(r);
+    if (c->error && ctx != NULL && ctx->work != NULL) {
+        ngx_memory_barrier();
+        ctx->work->is_abandoned = 1;
+    }
+}
+
 /* Suspends the request: the caller returns NGX_AGAIN from its phase, or NGX_DONE with the request's count incremented. */
 ngx_int_t
 ngx_http_clerk_auth_work_post(ngx_http_clerk_auth_work_t *work, ngx_thread_pool_t *pool)
@@ -99,6 +114,6 @@ ngx_http_clerk_auth_work_post(ngx_http_clerk_auth_work_t *work, ngx_thread_pool_
     ngx_add_timer(&task->event, NGX_HTTP_CLERK_AUTH_ALERT_MS);
     r->main->blocked++;
     r->aio = 1;
-    r->read_event_handler = ngx_http_test_reading;
+    r->read_event_handler = ngx_http_clerk_auth_test_reading;
     return NGX_OK;
 }

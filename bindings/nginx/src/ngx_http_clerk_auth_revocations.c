@@ -67,19 +67,25 @@ ngx_http_clerk_auth_revocations_import(clerk_client *client, u_char *json, size_
     }
 }
 
-/* Imports the entries of all secrets, and returns their version. Only a worker that starts needs those that are partial. */
+/* Imports the entries of all secrets, unless the client has them, and returns their version. Only a worker that starts needs
+   those that are partial. */
 static ngx_int_t
 ngx_http_clerk_auth_revocations_read(ngx_slab_pool_t *pool, ngx_http_clerk_auth_revocations_t **list,
-    ngx_http_clerk_auth_setting_t *secrets, clerk_client *client, ngx_uint_t is_start, ngx_log_t *log, uint64_t *version)
+    ngx_http_clerk_auth_client_t *client, ngx_uint_t is_start, ngx_log_t *log, uint64_t *version)
 {
+    ngx_http_clerk_auth_setting_t *secrets = client->secrets;
     ngx_http_clerk_auth_revocations_t *entry;
-    ngx_uint_t i;
+    ngx_uint_t i, is_known;
     u_char *copy;
     size_t len;
 
     ngx_shmtx_lock(&pool->mutex);
     *version = ngx_http_clerk_auth_revocations_version(*list, secrets);
+    is_known = !is_start && client->revocations == *version;
     ngx_shmtx_unlock(&pool->mutex);
+    if (is_known) {
+        return NGX_OK;
+    }
     for (i = 0; i < secrets->count; i++) {
         ngx_shmtx_lock(&pool->mutex);
         entry = ngx_http_clerk_auth_revocations_find(*list, &secrets->values[i]);
@@ -93,7 +99,7 @@ ngx_http_clerk_auth_revocations_read(ngx_slab_pool_t *pool, ngx_http_clerk_auth_
             return NGX_ERROR;
         }
         if (copy != NULL) {
-            ngx_http_clerk_auth_revocations_import(client, copy, len, log);
+            ngx_http_clerk_auth_revocations_import(client->client, copy, len, log);
             ngx_free(copy);
         }
     }
@@ -187,8 +193,10 @@ ngx_http_clerk_auth_revocations_put_all(ngx_slab_pool_t *pool, ngx_http_clerk_au
 /* Unites the revocations of a client and those in the zone, in both. A worker calls it when it starts, and after each delivery. */
 void
 ngx_http_clerk_auth_revocations_share(ngx_slab_pool_t *pool, ngx_http_clerk_auth_revocations_t **list,
-    ngx_http_clerk_auth_setting_t *secrets, clerk_client *client, ngx_uint_t is_start, ngx_log_t *log)
+    ngx_http_clerk_auth_client_t *owner, ngx_uint_t is_start, ngx_log_t *log)
 {
+    ngx_http_clerk_auth_setting_t *secrets = owner->secrets;
+    clerk_client *client = owner->client;
     ngx_http_clerk_auth_revocations_t *entry;
     ngx_uint_t i, j, has_changed = 1, is_small = 0;
     uint64_t version;
@@ -196,7 +204,7 @@ ngx_http_clerk_auth_revocations_share(ngx_slab_pool_t *pool, ngx_http_clerk_auth
     size_t len;
 
     for (i = 0; i < NGX_HTTP_CLERK_AUTH_ATTEMPTS && has_changed; i++) {
-        if (ngx_http_clerk_auth_revocations_read(pool, list, secrets, client, is_start, log, &version) != NGX_OK) {
+        if (ngx_http_clerk_auth_revocations_read(pool, list, owner, is_start, log, &version) != NGX_OK) {
             break;
         }
         json = ngx_http_clerk_auth_revocations_export(client, &len, log);
@@ -211,6 +219,9 @@ ngx_http_clerk_auth_revocations_share(ngx_slab_pool_t *pool, ngx_http_clerk_auth
                 is_small = 1;
                 has_changed = entry == NULL || ngx_http_clerk_auth_revocations_put_all(pool, entry) != NGX_OK;
             }
+        }
+        if (!has_changed) {
+            owner->revocations = ngx_http_clerk_auth_revocations_version(*list, secrets);
         }
         ngx_shmtx_unlock(&pool->mutex);
         ngx_free(json);

@@ -366,7 +366,7 @@ ngx_http_clerk_auth_settings_apply(ngx_http_clerk_auth_client_t *client, clerk_c
 #define NGX_HTTP_CLERK_AUTH_IS_SET(name) (settings[ngx_http_clerk_auth_setting_number(name)].values != NULL)
     /* A session token is valid for a minute, and systemd waits five seconds for a server to stop. */
     if (clerk_config_set_int(config, CLERK_STR("cache_ttl_s"), 60, error) != CLERK_OK
-        || clerk_config_set_int(config, CLERK_STR("timeout_ms"), 3000, error) != CLERK_OK
+        || clerk_config_set_int(config, CLERK_STR("timeout_ms"), NGX_HTTP_CLERK_AUTH_TIMEOUT, error) != CLERK_OK
         || clerk_config_set(config, CLERK_STR("csrf"), CLERK_STR("check"), error) != CLERK_OK)
     {
         return NGX_ERROR;
@@ -485,6 +485,7 @@ ngx_http_clerk_auth_settings_intern(ngx_conf_t *cf, ngx_http_clerk_auth_main_con
     ngx_http_clerk_auth_setting_t *settings)
 {
     ngx_http_clerk_auth_client_t **known = mcf->clients.elts, **place, *client;
+    ngx_http_clerk_auth_setting_t *timeout;
     ngx_uint_t i;
 
     for (i = 0; i < mcf->clients.nelts; i++) {
@@ -500,6 +501,9 @@ ngx_http_clerk_auth_settings_intern(ngx_conf_t *cf, ngx_http_clerk_auth_main_con
     *place = client;
     client->settings = settings;
     client->number = mcf->clients.nelts;
+    timeout = &settings[ngx_http_clerk_auth_setting_number("timeout_ms")];
+    client->timeout = timeout->values == NULL ? NGX_ERROR : ngx_atoi(timeout->values[0].data, timeout->values[0].len);
+    client->timeout = client->timeout == NGX_ERROR ? NGX_HTTP_CLERK_AUTH_TIMEOUT : client->timeout;
     client->secrets = &settings[ngx_http_clerk_auth_setting_number("webhook_secrets")];
     if (ngx_http_clerk_auth_settings_pages(cf, client) != NGX_CONF_OK) {
         return NULL;

@@ -18,6 +18,8 @@ typedef struct {
     int32_t status;
     clerk_result *result;
     clerk_error *error;
+    const char *refusal;
+    int64_t deadline; /* in milliseconds of the monotonic clock: after it no thread begins with the job */
     ngx_http_clerk_auth_log_t log;
 } ngx_http_clerk_auth_job_t;
 
@@ -263,12 +265,25 @@ ngx_http_clerk_auth_conclude(ngx_http_clerk_auth_ctx_t *ctx, int32_t status, cle
     }
 }
 
-/* In a thread: uses the job and the client, not the request. */
+static int64_t
+ngx_http_clerk_auth_monotonic_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* In a thread: uses the job and the client, not the request. A job may have waited for the thread. */
 static void
 ngx_http_clerk_auth_job_run(ngx_http_clerk_auth_work_t *work, ngx_log_t *log)
 {
     ngx_http_clerk_auth_job_t *job = work->data;
 
+    if (work->is_abandoned || ngx_http_clerk_auth_monotonic_ms() >= job->deadline) {
+        job->refusal = "thread-timeout";
+        return;
+    }
     ngx_http_clerk_auth_log_begin(&job->log);
     job->status = clerk_authenticate(job->client, &job->request, &job->result, &job->error);
     ngx_http_clerk_auth_log_end();
@@ -279,13 +294,14 @@ ngx_http_clerk_auth_job_done(ngx_http_clerk_auth_work_t *work)
 {
     ngx_http_clerk_auth_job_t *job = work->data;
 
+    job->ctx->work = NULL;
     ngx_http_clerk_auth_log_write(&job->log, work->request);
     if (job->error != NULL) {
         ngx_http_clerk_auth_log_error(work->request->connection->log,
             job->status == CLERK_UNAVAILABLE ? NGX_LOG_WARN : NGX_LOG_ERR, clerk_status_name(job->status), job->error);
         clerk_error_free(job->error);
     }
-    ngx_http_clerk_auth_conclude(job->ctx, job->status, job->result, NULL);
+    ngx_http_clerk_auth_conclude(job->ctx, job->status, job->result, job->refusal);
 }
 
 static ngx_int_t
@@ -313,6 +329,7 @@ ngx_http_clerk_auth_offload(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_
     job->ctx = ctx;
     job->client = lcf->client->client;
     job->status = CLERK_UNAVAILABLE;
+    job->deadline = ngx_http_clerk_auth_monotonic_ms() + lcf->client->timeout;
     job->request = *request;
     job->request.headers = lines;
     /* A request that waits for a thread shares the fetch of those that began before it. */
@@ -335,6 +352,7 @@ ngx_http_clerk_auth_offload(ngx_http_request_t *r, ngx_http_clerk_auth_loc_conf_
         ngx_http_clerk_auth_conclude(ctx, CLERK_UNAVAILABLE, NULL, "queue-full");
         return NGX_OK;
     }
+    ctx->work = work;
     ctx->state = NGX_HTTP_CLERK_AUTH_SUSPENDED;
     return NGX_AGAIN;
 }

@@ -175,6 +175,24 @@ ngx_http_clerk_auth_list_clients(ngx_http_request_t *r, ngx_http_clerk_auth_clie
     return NGX_OK;
 }
 
+/* Finds id, timestamp and signature: each has to be there once. */
+static ngx_int_t
+ngx_http_clerk_auth_find_signature(ngx_http_request_t *r, ngx_str_t parts[3])
+{
+    ngx_uint_t i, count, family = ngx_http_clerk_auth_find_header(r, "svix-id", NULL) == NULL;
+    ngx_table_elt_t *h;
+
+    for (i = 0; i < 3; i++) {
+        count = 0;
+        h = ngx_http_clerk_auth_find_header(r, ngx_http_clerk_auth_webhook_headers[family][i], &count);
+        if (count != 1) {
+            return NGX_ERROR;
+        }
+        parts[i] = h->value;
+    }
+    return NGX_OK;
+}
+
 static ngx_int_t
 ngx_http_clerk_auth_take_delivery(ngx_http_request_t *r)
 {
@@ -182,8 +200,6 @@ ngx_http_clerk_auth_take_delivery(ngx_http_request_t *r)
     ngx_http_clerk_auth_ctx_t *ctx = ngx_http_clerk_auth_get_ctx(r);
     ngx_http_clerk_auth_delivery_t *delivery;
     ngx_http_clerk_auth_work_t *work;
-    ngx_table_elt_t *h;
-    ngx_uint_t i, count, family;
     ngx_int_t rc;
 
     work = ngx_http_clerk_auth_work_create(r, sizeof(ngx_http_clerk_auth_delivery_t));
@@ -195,15 +211,8 @@ ngx_http_clerk_auth_take_delivery(ngx_http_request_t *r)
     }
     delivery = work->data;
     delivery->status = CLERK_UNAVAILABLE;
-    family = ngx_http_clerk_auth_find_header(r, "svix-id", NULL) == NULL;
-    for (i = 0; i < 3; i++) {
-        count = 0;
-        h = ngx_http_clerk_auth_find_header(r, ngx_http_clerk_auth_webhook_headers[family][i], &count);
-        if (count != 1) {
-            ngx_http_clerk_auth_counters.webhooks_rejected++;
-            return NGX_HTTP_BAD_REQUEST;
-        }
-        delivery->parts[i] = h->value;
+    if (ngx_http_clerk_auth_find_signature(r, delivery->parts) != NGX_OK) {
+        return NGX_HTTP_BAD_REQUEST;
     }
     rc = ngx_http_clerk_auth_read_body(r, &delivery->parts[3]);
     if (rc != NGX_OK) {
@@ -235,10 +244,16 @@ ngx_http_clerk_auth_webhook_body(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_clerk_auth_webhook_handler(ngx_http_request_t *r)
 {
+    ngx_str_t parts[3];
     ngx_int_t rc;
 
     if (r->method != NGX_HTTP_POST || r != r->main) {
         return NGX_HTTP_NOT_ALLOWED;
+    }
+    /* Before the body is read. */
+    if (ngx_http_clerk_auth_find_signature(r, parts) != NGX_OK) {
+        ngx_http_clerk_auth_counters.webhooks_rejected++;
+        return NGX_HTTP_BAD_REQUEST;
     }
     if (r->headers_in.content_length_n > NGX_HTTP_CLERK_AUTH_MAX_WEBHOOK) {
         return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
@@ -248,14 +263,13 @@ ngx_http_clerk_auth_webhook_handler(ngx_http_request_t *r)
 }
 
 /*
- * Applies a delivery that another worker received, in memory only: that worker has updated the user store. One whose
+ * Applies a delivery that another worker received, in memory only: that worker has updated the user store and the shared cache. One whose
  * signature is too old is not needed by a new worker: its caches are empty, and it has imported the revocations.
  */
 void
 ngx_http_clerk_auth_webhook_replay(ngx_http_clerk_auth_main_conf_t *mcf, ngx_str_t parts[4], ngx_log_t *log)
 {
     ngx_http_clerk_auth_client_t **clients = mcf->clients.elts;
-    clerk_pending *pending;
     clerk_header lines[3];
     clerk_str body;
     ngx_uint_t i;
@@ -266,9 +280,7 @@ ngx_http_clerk_auth_webhook_replay(ngx_http_clerk_auth_main_conf_t *mcf, ngx_str
         if (clients[i]->client == NULL || clients[i]->secrets->values == NULL) {
             continue;
         }
-        pending = NULL;
-        status = clerk_webhook_begin(clients[i]->client, lines, 3, body, &pending, NULL);
-        clerk_pending_free(pending);
+        status = clerk_webhook_replay(clients[i]->client, lines, 3, body, NULL);
         ngx_log_debug1(NGX_LOG_DEBUG_HTTP, log, 0, "clerk_auth: delivery of another worker: %s",
             clerk_status_name(status));
     }

@@ -188,8 +188,7 @@ ngx_http_clerk_auth_zone_share(ngx_shm_zone_t *shm_zone, ngx_http_clerk_auth_cli
     ngx_http_clerk_auth_zone_t *zone = shm_zone == NULL ? NULL : shm_zone->data;
 
     if (zone != NULL && client->client != NULL && client->secrets->values != NULL) {
-        ngx_http_clerk_auth_revocations_share(zone->pool, &zone->shared->revocations, client->secrets, client->client,
-            is_start, log);
+        ngx_http_clerk_auth_revocations_share(zone->pool, &zone->shared->revocations, client, is_start, log);
     }
 }
 
@@ -230,15 +229,16 @@ ngx_http_clerk_auth_zone_publish(ngx_shm_zone_t *shm_zone, ngx_str_t parts[4], n
     ngx_shmtx_unlock(&zone->pool->mutex);
 }
 
+/* The caches of this worker: the shared cache and other workers have missed nothing. */
 static void
-ngx_http_clerk_auth_invalidate_all(ngx_log_t *log)
+ngx_http_clerk_auth_clear_caches(ngx_log_t *log)
 {
     ngx_http_clerk_auth_client_t **clients = ngx_http_clerk_auth_main->clients.elts;
     ngx_uint_t i;
 
     for (i = 0; i < ngx_http_clerk_auth_main->clients.nelts; i++) {
         ngx_http_clerk_auth_zone_share(ngx_http_clerk_auth_main->zone, clients[i], 1, log);
-        if (clients[i]->client != NULL && clerk_client_invalidate_all(clients[i]->client) != CLERK_OK) {
+        if (clients[i]->client != NULL && clerk_client_clear_cache(clients[i]->client) != CLERK_OK) {
             ngx_log_error(NGX_LOG_ERR, log, 0, "clerk_auth: a cache could not be cleared");
         }
     }
@@ -293,7 +293,7 @@ ngx_http_clerk_auth_apply_records(ngx_http_clerk_auth_zone_t *zone, ngx_log_t *l
     if (is_behind) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
             "clerk_auth: webhook events arrived faster than this worker applied them; its caches are cleared");
-        ngx_http_clerk_auth_invalidate_all(log);
+        ngx_http_clerk_auth_clear_caches(log);
     }
     for (p = copy; p != NULL && p < copy + len; p += record->size) {
         record = (ngx_http_clerk_auth_record_t *) p;

@@ -3,6 +3,7 @@
 import base64
 import os
 import signal
+import socket
 import sqlite3
 import time
 
@@ -78,6 +79,53 @@ def test_first_sign_ins_that_wait_for_a_thread_share_one_fetch(f):
     equal(statuses(together(64, lambda i: request(n.port, token=tokens[i]))), {200: 64})
     equal(fetches() - before, 1)
     equal(len(users(f)), 2)
+
+
+def test_requests_that_wait_for_a_thread_end_within_twice_the_timeout(f):
+    names = [f"user_{i}" for i in range(20)]
+    for name in ["user_1", *names]:
+        f.sim.user(name)
+    n = server(f, workers=1, main="thread_pool default threads=2;", http="clerk_auth_timeout 1s;")
+    equal(request(n.port, token=f.sim.mint()).status, 200)
+    tokens = [f.sim.mint(user=name, sid=f"sess_{name}") for name in names[2:]]
+
+    def timed(i):
+        begun = time.monotonic()
+        response = request(n.port, token=tokens[i])
+        return response.status, response.get("Retry-After"), time.monotonic() - begun
+
+    with sqlite3.connect(f.directory / "store/users.db", isolation_level=None) as lock:
+        lock.execute("begin exclusive")
+        results = together(len(tokens), timed)
+        lock.execute("rollback")
+    equal({result[:2] for result in results}, {(503, "1")})
+    longest = max(seconds for _, _, seconds in results)
+    print(f"     the longest took {longest:.2f} s")
+    assert longest < 2.3, longest
+    equal(request(n.port, token=tokens[0]).status, 200)
+
+
+def test_request_whose_client_has_gone_uses_no_thread(f):
+    names = [f"user_{i}" for i in range(8)]
+    for name in names:
+        f.sim.user(name)
+    n = server(f, workers=1, store=False, main="thread_pool default threads=1;", http="clerk_auth_timeout 10s;")
+    equal(request(n.port, token=f.sim.mint(user="user_0")).status, 200)
+    f.sim.faults({"path": "/users/*", "delay_ms": 500})
+    fetches = lambda: sum(count for path, count in f.sim.counts().items() if "/users/" in path)
+    before = fetches()
+    gone = []
+    for name in names[1:7]:
+        gone.append(socket.create_connection(("127.0.0.1", n.port)))
+        gone[-1].sendall(f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {f.sim.mint(user=name)}\r\n\r\n".encode())
+    wait_until(lambda: fetches() > before, what="the first of them has the thread")
+    for connection in gone:
+        connection.close()
+    begun = time.monotonic()
+    equal(request(n.port, token=f.sim.mint(user="user_7")).status, 200)
+    took = time.monotonic() - begun
+    assert took < 1.5, f"{took:.1f} s"
+    equal(fetches() - before, 2, "the first, and the one whose client waits")
 
 
 def test_row_that_the_application_deactivated_is_403(f):

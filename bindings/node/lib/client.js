@@ -87,7 +87,7 @@ class ClerkClient {
     this.#webhooks = {
       handle: async (request, callOptions) => {
         const signal = getSignal(callOptions);
-        const processWebhook = async (headers, body) => this.#finish(this.#open().processWebhook(headers, body));
+        const processWebhook = async (headers, body) => this.#finish(await this.#open().processWebhook(headers, body));
         return abortable(
           this.#call(() => webhooks.handle(request, this.#storeTimeoutMs, processWebhook)),
           signal,

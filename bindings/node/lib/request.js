@@ -61,10 +61,14 @@ function hasDuplicateAuthorization(rawHeaders) {
 /** Returns [name, value, ...] of the named headers, also of those that Node drops or joins. */
 function flattenRawHeaders(rawHeaders, names) {
   const pairs = [];
-  for (let i = 0; i + 1 < rawHeaders.length && pairs.length < 2 * MAX_VALUES * names.size; i += 2) {
+  const counts = new Map();
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     if (typeof rawHeaders[i] !== 'string') throw new TypeError('request.rawHeaders must contain names and values');
     const name = rawHeaders[i].toLowerCase();
-    if (names.has(name)) pairs.push(name, checkValue(rawHeaders[i + 1], name));
+    if (!names.has(name)) continue;
+    const count = counts.get(name) ?? 0;
+    if (count < MAX_VALUES) pairs.push(name, checkValue(rawHeaders[i + 1], name));
+    counts.set(name, count + 1);
   }
   return pairs;
 }

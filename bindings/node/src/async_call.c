@@ -6,11 +6,12 @@
 #include "pending.h"
 #include "request.h"
 #include "values.h"
+#include "webhook.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-enum function { AUTHENTICATE, VERIFY_TOKEN, WARM_UP, FETCH };
+enum function { AUTHENTICATE, VERIFY_TOKEN, WARM_UP, FETCH, WEBHOOK };
 
 struct async_call {
     struct job job; /* must be first */
@@ -24,6 +25,7 @@ struct async_call {
     struct arena arena;
     struct request request;
     clerk_str token;
+    struct webhook webhook;
 
     struct call_result call_result;
     int64_t submitted_ms;
@@ -56,6 +58,10 @@ static void call_library(struct async_call *call)
         break;
     case FETCH:
         out->status = clerk_pending_fetch(call->pending->core);
+        break;
+    case WEBHOOK:
+        out->status = clerk_webhook_begin(call->core, call->webhook.headers, call->webhook.header_count, call->webhook.body,
+                                          &out->pending, &out->error);
         break;
     }
 }
@@ -225,5 +231,22 @@ napi_value async_call_fetch(napi_env env, napi_callback_info info)
         return NULL;
     }
     call->pending = pending;
+    return submit(env, call);
+}
+
+napi_value async_call_process_webhook(napi_env env, napi_callback_info info)
+{
+    size_t count = 2;
+    napi_value arguments[2];
+    struct client *client = open_client_of_this(env, info, &count, arguments);
+    if (client == NULL)
+        return NULL;
+    struct async_call *call = async_call_new(WEBHOOK, client);
+    if (call == NULL)
+        return throw_status(env, CLERK_E_PANIC);
+    if (!webhook_from_arguments(env, arguments, &call->arena, &call->webhook)) {
+        async_call_free(env, call);
+        return NULL;
+    }
     return submit(env, call);
 }

@@ -8,7 +8,6 @@
 #include "poller.h"
 #include "request.h"
 #include "values.h"
-#include "webhook.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -251,7 +250,7 @@ bool client_class_define(napi_env env, napi_value exports)
         METHOD("credential", credential),
         METHOD("verifyToken", async_call_verify_token),
         METHOD("warmUp", async_call_warm_up),
-        METHOD("processWebhook", webhook_process),
+        METHOD("processWebhook", async_call_process_webhook),
         METHOD("invalidateToken", cache_invalidate_token),
         METHOD("invalidateUser", cache_invalidate_user),
         METHOD("invalidateSession", cache_invalidate_session),

@@ -29,11 +29,12 @@ async function startRedis() {
     rmSync(folder, { recursive: true });
   });
   for await (const line of createInterface({ input: server.stdout }))
-    if (line.includes('Ready to accept')) return `redis://127.0.0.1:${port}`;
+    if (line.includes('Ready to accept')) return { sharedCache: `redis://127.0.0.1:${port}`, pid: server.pid };
   throw new Error('redis-server has not started');
 }
 
-const sharedCache = await startRedis();
+const { sharedCache, pid } = await startRedis();
+const SECRET = 'whsec_c2VjcmV0LW9mLXRoZS1jYWNoZQ==';
 const settings = () => sim.settings({ sharedCache, sharedCacheRequired: true });
 
 test('a revocation in one process is applied by another within a second', async (t) => {
@@ -55,6 +56,32 @@ test('a revocation in one process is applied by another within a second', async 
   assert.equal((await lines.next()).value, 'signed-out');
   assert.ok(performance.now() - began < 1000, `${performance.now() - began} ms`);
   assert.deepEqual(await exited, [0, null]);
+});
+
+test('a webhook leaves the event loop free while the shared cache does not respond', async (t) => {
+  const clerk = new ClerkClient({ ...settings(), webhookSecrets: [SECRET], timeoutMs: 1000 });
+  t.after(() => clerk.close());
+  const request = await sim.bearer({ user: 'user_1', sid: 'sess_webhook' });
+  assert.equal((await clerk.authenticate(request)).status, 'signed-in');
+  const data = { id: 'sess_webhook', user_id: 'user_1', status: 'ended' };
+  const { headers, body } = await sim.admin('POST', '/webhook', { type: 'session.ended', id: 'sess_webhook', data, secret: SECRET });
+  process.kill(pid, 'SIGSTOP');
+  t.after(() => process.kill(pid, 'SIGCONT'));
+  let last = performance.now();
+  let longest = 0;
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last);
+    last = performance.now();
+  }, 2);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const began = performance.now();
+  const { outcome } = await clerk.webhooks.handle({ headers, body });
+  const took = performance.now() - began;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  clearInterval(timer);
+  assert.equal(outcome, 'unavailable');
+  assert.ok(took > 150 && longest < took / 2, `it took ${took} ms, the event loop was blocked for ${longest} ms`);
+  assert.equal((await clerk.authenticate(request)).reason, 'session-revoked');
 });
 
 test('stats() has the counters of the shared cache', async (t) => {

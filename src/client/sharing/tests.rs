@@ -159,6 +159,15 @@ impl Fixture {
 
 /// Delivers an event, as the message with this id.
 fn deliver(f: &Fixture, client: &Client, id: &str, body: &str) -> WebhookOutcome {
+    receive(f, id, body, |headers, body| client.handle_webhook(headers, body))
+}
+
+/// Replays an event that another process has received.
+fn replay(f: &Fixture, client: &Client, id: &str, body: &str) -> WebhookOutcome {
+    receive(f, id, body, |headers, body| client.replay_webhook(headers, body))
+}
+
+fn receive<T>(f: &Fixture, id: &str, body: &str, process: impl FnOnce(&Headers<'_>, &[u8]) -> T) -> T {
     let timestamp = (f.now_ms.load(Ordering::Relaxed) / 1000).to_string();
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
     let tag = hmac::sign(&key, format!("{id}.{timestamp}.{body}").as_bytes());
@@ -167,7 +176,7 @@ fn deliver(f: &Fixture, client: &Client, id: &str, body: &str) -> WebhookOutcome
     for (name, value) in [("svix-id", id), ("svix-timestamp", &timestamp), ("svix-signature", &signature)] {
         headers.header(name.as_bytes(), value.as_bytes());
     }
-    client.handle_webhook(&headers, body.as_bytes())
+    process(&headers, body.as_bytes())
 }
 
 const REVOKING: [&str; 3] = [
@@ -265,6 +274,82 @@ fn call_with_a_slow_engine_ends_in_the_time_of_one_call() {
         let count = operations(&|| assert!(a.poll(Duration::ZERO).is_ok()));
         assert!(count <= 4, "{count} operations");
     }
+}
+
+#[test]
+fn replayed_delivery_makes_no_engine_call() {
+    let others = [
+        r#"{"type":"user.updated","data":{"id":"user_ada","banned":false,"updated_at":1600000000000}}"#,
+        r#"{"type":"session.pending","data":{"id":"sess_ada","user_id":"user_ada","status":"pending"}}"#,
+        r#"{"type":"organizationMembership.deleted","data":{"public_user_data":{"user_id":"user_ada"}}}"#,
+        r#"{"type":"organization.deleted","data":{"id":"org_1","deleted":true}}"#,
+        ROLES,
+    ];
+    for (at, body) in others.into_iter().chain(REVOKING).enumerate() {
+        for is_profile in [false, true] {
+            let f = Fixture::new();
+            let build = || if is_profile { f.profile() } else { f.client() };
+            let (receiver, own) = (build(), build());
+            f.engine.latency_us.store(15_000, Ordering::Relaxed);
+            assert_eq!(deliver(&f, &receiver, "msg_1", body), WebhookOutcome::Applied, "{body}");
+            let before = f.engine.operations.load(Ordering::Relaxed);
+            assert_eq!(replay(&f, &own, "msg_1", body), WebhookOutcome::Applied, "{body}");
+            assert_eq!(f.engine.operations.load(Ordering::Relaxed) - before, 0, "{body}");
+            assert!(!own.inner.changes.has_unsent(), "{body}");
+            let is_revoking = at >= others.len();
+            assert_eq!(own.inner.changes.has_lost(), is_revoking, "{body}");
+            assert_eq!(own.verify_token(crate::internals::example().1).reason().is_some(), is_revoking, "{body}");
+            // If the receiver ended before it shared a revocation, this process does.
+            f.engine.latency_us.store(0, Ordering::Relaxed);
+            *f.engine.stored.lock().unwrap() = Stored::default();
+            let _ = (own.poll(Duration::ZERO), own.poll(Duration::ZERO));
+            assert_eq!(f.engine.values() > 0, is_revoking, "{body}");
+        }
+    }
+}
+
+#[test]
+fn delivery_after_its_replay_is_processed_and_shared() {
+    for body in REVOKING {
+        let f = Fixture::new();
+        let (own, other) = (f.client(), f.reader());
+        assert_eq!(replay(&f, &own, "msg_1", body), WebhookOutcome::Applied, "{body}");
+        assert_eq!(deliver(&f, &own, "msg_1", body), WebhookOutcome::Applied, "{body}");
+        assert!(!own.inner.changes.has_unsent() && f.engine.values() > 0, "{body}");
+        assert_eq!(replay(&f, &own, "msg_1", body), WebhookOutcome::Ignored, "{body}");
+        assert_eq!(other.poll(Duration::from_secs(5)).unwrap(), 1, "{body}");
+        assert!(other.verify_token(crate::internals::example().1).reason().is_some(), "{body}");
+    }
+}
+
+#[test]
+fn import_of_known_revocations_reads_nothing() {
+    let f = Fixture::new();
+    let (from, own) = (f.client(), f.reader());
+    for i in 0..500 {
+        from.inner.revocations.revoke_session(&format!("sess_{i}"), from.inner.clock.now());
+        from.inner.revocations.revoke_user(&format!("user_{i}"), Reason::UserNotFound, from.inner.clock.now());
+    }
+    let mut json = from.export_revocations().unwrap();
+    assert!(own.import_revocations(&json) && own.inner.changes.has_lost());
+    while own.inner.changes.has_lost() || own.inner.changes.has_unsent() {
+        own.poll(Duration::ZERO).unwrap();
+    }
+    assert_eq!(f.engine.values(), 1500);
+    let poll = || {
+        let before = f.engine.operations.load(Ordering::Relaxed);
+        own.poll(Duration::ZERO).unwrap();
+        f.engine.operations.load(Ordering::Relaxed) - before
+    };
+    poll();
+    assert!(own.import_revocations(&json));
+    assert_eq!(poll(), 1, "only the stream is read");
+    // Of those that are new, one is looked up.
+    from.inner.revocations.revoke_session("sess_new", from.inner.clock.now());
+    json = from.export_revocations().unwrap();
+    assert!(own.import_revocations(&json));
+    assert!((2..20).contains(&poll()));
+    assert_eq!(f.engine.values(), 1501);
 }
 
 #[test]

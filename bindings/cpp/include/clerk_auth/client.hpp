@@ -187,7 +187,8 @@ public:
         return make_webhook_result(status, error, state);
     }
 
-    // Like `handle_webhook`, for an application that executes the user store requests itself. Never blocks.
+    // Like `handle_webhook`, for an application that executes the user store requests itself. Blocks in a
+    // shared cache only, for at most `timeout_ms`.
     Expected<PendingWebhook> try_handle_webhook_begin(const Headers &headers, std::string_view body) const noexcept {
         if (!is_open()) return closed();
         clerk_pending *pending = nullptr;
