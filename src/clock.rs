@@ -148,18 +148,28 @@ impl Custom {
             // Before the clock: a time from before a step must not meet the offset from after it.
             let offset_ms = self.offset_ms.load(Ordering::SeqCst);
             let wall_ms = (self.wall)();
-            let mono_ms = wall_ms.saturating_add(offset_ms);
-            let mut latest_ms = self.latest_ms.load(Ordering::SeqCst);
-            if mono_ms > latest_ms {
-                latest_ms = self.latest_ms.fetch_max(mono_ms, Ordering::SeqCst).max(mono_ms);
+            let latest_ms = self.latest_ms.load(Ordering::SeqCst);
+            // After a step back, the clock may return to the right time: that is no step forward.
+            let has_caught_up = wall_ms >= latest_ms.saturating_sub(MAX_JITTER_MS);
+            let mono_ms = if has_caught_up { wall_ms } else { wall_ms.saturating_add(offset_ms) };
+            let next_offset_ms = if has_caught_up { 0 } else { latest_ms.saturating_sub(wall_ms) };
+            let is_step = latest_ms.saturating_sub(mono_ms) > MAX_JITTER_MS;
+            if (is_step || has_caught_up) && offset_ms != next_offset_ms {
+                let _ = self.offset_ms.compare_exchange(offset_ms, next_offset_ms, Ordering::SeqCst, Ordering::SeqCst);
             }
-            // A difference that no offset can express, or a clock that steps all the time, stops the clock.
-            if latest_ms.saturating_sub(mono_ms) <= MAX_JITTER_MS || tries == MAX_TRIES {
+            let is_current = has_caught_up || self.offset_ms.load(Ordering::SeqCst) == offset_ms;
+            if is_current && !is_step {
+                let latest_ms = match mono_ms > latest_ms {
+                    true => self.latest_ms.fetch_max(mono_ms, Ordering::SeqCst).max(mono_ms),
+                    false => latest_ms,
+                };
+                return Now { wall_ms, mono_ms: latest_ms };
+            }
+            // A difference that no offset can express, or a clock that steps all the time, stops the monotonic clock.
+            if tries == MAX_TRIES {
                 return Now { wall_ms, mono_ms: latest_ms };
             }
             tries += 1;
-            let ahead_ms = latest_ms.saturating_sub(wall_ms);
-            let _ = self.offset_ms.compare_exchange(offset_ms, ahead_ms, Ordering::SeqCst, Ordering::SeqCst);
         }
     }
 }
@@ -274,8 +284,11 @@ mod tests {
         };
         assert_eq!([10_000, 10_005, 10_003, 9_500].map(read), [10_000, 10_005, 10_005, 10_005]);
         // An hour back, to the time of before, and far back.
-        assert_eq!([3_600_000, 0, 7, 3_600_000].map(read), [3_600_000, 3_600_000, 3_600_007, 7_200_000]);
-        assert_eq!([i64::MIN, i64::MIN + 5].map(read), [7_200_000, 7_200_000]);
+        assert_eq!([3_600_000, 0, 7, 500].map(read), [3_600_000, 3_600_000, 3_600_007, 3_600_500]);
+        // And to the right time again: what was to end in an hour has not ended.
+        assert_eq!([3_600_600, 3_600_601].map(read), [3_600_600, 3_600_601]);
+        assert_eq!([i64::MIN, i64::MIN + 5].map(read), [3_600_601, 3_600_601]);
+        assert_eq!([3_600_700, 7_200_000].map(read), [3_600_700, 7_200_000]);
     }
 
     #[test]

@@ -140,14 +140,14 @@ func (c *Client) WebhookHandler() http.Handler {
 			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 			return
 		}
-		if !hasSignature(r.Header) {
-			http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
-			return
-		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhookBody))
-		if err != nil {
-			http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
-			return
+		var body []byte
+		// Without a signature it is rejected, whatever the body is.
+		if hasSignature(r.Header) {
+			var err error
+			if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhookBody)); err != nil {
+				http.Error(w, http.StatusText(http.StatusBadRequest), http.StatusBadRequest)
+				return
+			}
 		}
 		if _, err := c.HandleWebhook(r.Context(), r.Header, body); err != nil {
 			status := asError(err).Status

@@ -218,7 +218,11 @@ test('handshake without one of its keys is a configuration error', () => {
 });
 
 test('two Authorization lines are rejected whatever other lines there are', async (t) => {
-  const client = new ClerkClient({ ...settings, publishableKey: 'pk_test_Y2xlcmsuZXhhbXBsZS5jb20k', secretKey: 'sk_test_x' });
+  const client = new ClerkClient({
+    ...settings,
+    publishableKey: 'pk_test_Y2xlcmsuZXhhbXBsZS5jb20k',
+    secretKey: 'sk_test_x',
+  });
   clients.push(client);
   const server = http.createServer(async (req, res) => res.end(`${(await client.authenticate(req)).reason}`));
   server.listen(0, '127.0.0.1');
@@ -226,7 +230,12 @@ test('two Authorization lines are rejected whatever other lines there are', asyn
   t.after(() => server.close());
   const token = await sim.token();
   const cookie = ['Cookie', `__session=${token}; __client_uat=1; __clerk_db_jwt=dvb_1`];
-  for (const [name, count] of [['X', 0], ['Referer', 20], ['User-Agent', 40], ['X-Forwarded-For', 60]]) {
+  for (const [name, count] of [
+    ['X', 0],
+    ['Referer', 20],
+    ['User-Agent', 40],
+    ['X-Forwarded-For', 60],
+  ]) {
     const others = Array.from({ length: count }, () => [name, 'x']).flat();
     const headers = ['Host', HOST, ...cookie, ...others, 'Authorization', 'Bearer a', 'Authorization', 'Bearer b'];
     const request = http.request({ port: server.address().port, headers, agent: false });

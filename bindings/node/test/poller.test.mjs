@@ -64,7 +64,12 @@ test('a webhook leaves the event loop free while the shared cache does not respo
   const request = await sim.bearer({ user: 'user_1', sid: 'sess_webhook' });
   assert.equal((await clerk.authenticate(request)).status, 'signed-in');
   const data = { id: 'sess_webhook', user_id: 'user_1', status: 'ended' };
-  const { headers, body } = await sim.admin('POST', '/webhook', { type: 'session.ended', id: 'sess_webhook', data, secret: SECRET });
+  const { headers, body } = await sim.admin('POST', '/webhook', {
+    type: 'session.ended',
+    id: 'sess_webhook',
+    data,
+    secret: SECRET,
+  });
   process.kill(pid, 'SIGSTOP');
   t.after(() => process.kill(pid, 'SIGCONT'));
   let last = performance.now();
