@@ -138,6 +138,8 @@ struct Custom {
 
 /// Threads that read the clock at the same time see times that differ by this much.
 const MAX_JITTER_MS: i64 = 1000;
+/// The end of the year 9999. A clock that fails returns a later time: all tokens have expired then, and nothing else.
+const MAX_WALL_MS: i64 = 253_402_300_799_999;
 /// How often a step is followed in one call.
 const MAX_TRIES: u32 = 3;
 
@@ -149,6 +151,9 @@ impl Custom {
             let offset_ms = self.offset_ms.load(Ordering::SeqCst);
             let wall_ms = (self.wall)();
             let latest_ms = self.latest_ms.load(Ordering::SeqCst);
+            if wall_ms > MAX_WALL_MS {
+                return Now { wall_ms, mono_ms: latest_ms.max(0) };
+            }
             // After a step back, the clock may return to the right time: that is no step forward.
             let has_caught_up = wall_ms >= latest_ms.saturating_sub(MAX_JITTER_MS);
             let mono_ms = if has_caught_up { wall_ms } else { wall_ms.saturating_add(offset_ms) };
@@ -289,6 +294,8 @@ mod tests {
         assert_eq!([3_600_600, 3_600_601].map(read), [3_600_600, 3_600_601]);
         assert_eq!([i64::MIN, i64::MIN + 5].map(read), [3_600_601, 3_600_601]);
         assert_eq!([3_600_700, 7_200_000].map(read), [3_600_700, 7_200_000]);
+        // The callback failed.
+        assert_eq!([i64::MAX, 7_200_005].map(read), [7_200_000, 7_200_005]);
     }
 
     #[test]
