@@ -263,10 +263,12 @@ TEST(Authenticate, InvalidationAndStats) {
     EXPECT_TRUE(is_cached());
     client.invalidate_all();
     EXPECT_TRUE(is_cached());
+    client.clear_cache();
+    EXPECT_TRUE(is_cached());
     const clerk::Stats stats = client.stats();
-    EXPECT_EQ(stats.cache_hits, 5U);
-    EXPECT_EQ(stats.cache_misses, 5U);
-    EXPECT_EQ(stats.signed_in, 5U);
+    EXPECT_EQ(stats.cache_hits, 6U);
+    EXPECT_EQ(stats.cache_misses, 6U);
+    EXPECT_EQ(stats.signed_in, 6U);
     EXPECT_EQ(stats.jwks_fetches, 1U);
     EXPECT_EQ(stats.cached_tokens, 1U);
     EXPECT_TRUE(stats.jwks_age);

@@ -45,6 +45,11 @@ TEST(Webhooks, DeliveriesAreVerifiedAndAppliedOnce) {
     EXPECT_FALSE(applied.error());
     EXPECT_EQ(ask(client, token), "out session-revoked");
 
+    const Client other(sim::config().webhook_secrets({secret}).user_mode(clerk::UserMode::profile));
+    EXPECT_EQ(other.replay_webhook(ended.headers, ended.body).outcome(), WebhookResult::Outcome::applied);
+    EXPECT_EQ(ask(other, token), "out session-revoked");
+    EXPECT_EQ(other.replay_webhook(clerk::Headers(), "").outcome(), WebhookResult::Outcome::rejected);
+
     const WebhookResult twice = client.handle_webhook(ended.headers, ended.body);
     EXPECT_EQ(twice.outcome(), WebhookResult::Outcome::ignored);
     EXPECT_EQ(twice.http_status(), 200);

@@ -187,6 +187,17 @@ public:
         return make_webhook_result(status, error, state);
     }
 
+    // Applies a webhook that another process of this server has received, in memory only. Never blocks.
+    Expected<WebhookResult> try_replay_webhook(const Headers &headers, std::string_view body) const noexcept {
+        if (!is_open()) return closed();
+        clerk_error *error = nullptr;
+        detail::CallState state;
+        const detail::CallScope scope(state);
+        const int32_t status =
+            clerk_webhook_replay(handle_.get(), headers.data(), headers.size(), detail::to_c(body), &error);
+        return make_webhook_result(status, error, state);
+    }
+
     // Like `handle_webhook`, for an application that executes the user store requests itself. Blocks in a
     // shared cache only, for at most `timeout_ms`.
     Expected<PendingWebhook> try_handle_webhook_begin(const Headers &headers, std::string_view body) const noexcept {
@@ -276,6 +287,11 @@ public:
         return call([](const clerk_client *client, clerk_error **) { return clerk_client_invalidate_all(client); });
     }
 
+    // Removes what this process has cached; other processes and the shared cache keep theirs.
+    Expected<void> try_clear_cache() const noexcept {
+        return call([](const clerk_client *client, clerk_error **) { return clerk_client_clear_cache(client); });
+    }
+
     // Applies what other processes have changed in the shared cache, waiting at most `timeout` for the first change. False
     // while the shared cache cannot be used. clerk::Poller calls it on a thread.
     Expected<bool> try_poll(Milliseconds timeout) const noexcept {
@@ -320,6 +336,9 @@ public:
     WebhookResult handle_webhook(const Headers &headers, std::string_view body) const {
         return try_handle_webhook(headers, body).value();
     }
+    WebhookResult replay_webhook(const Headers &headers, std::string_view body) const {
+        return try_replay_webhook(headers, body).value();
+    }
     PendingWebhook handle_webhook_begin(const Headers &headers, std::string_view body) const {
         return try_handle_webhook_begin(headers, body).value();
     }
@@ -328,6 +347,7 @@ public:
     void invalidate_user(std::string_view clerk_id) const { try_invalidate_user(clerk_id).value(); }
     void invalidate_session(std::string_view session_id) const { try_invalidate_session(session_id).value(); }
     void invalidate_all() const { try_invalidate_all().value(); }
+    void clear_cache() const { try_clear_cache().value(); }
     Credential credential(const Request &request) const { return try_credential(request).value(); }
     Explanation explain(std::string_view token) const { return try_explain(token).value(); }
     void revoke_session(std::string_view session_id) const { try_revoke_session(session_id).value(); }
