@@ -330,7 +330,7 @@ fuzz: ## fuzz targets for a minute each (20 min); TARGETS=… selects some, SECO
 # API faults × cache states × user modes, and other outages, three times; no result later than 50 ms after timeout_ms.
 .PHONY: faults
 faults: ## faults of Clerk, TLS, proxies and names × states × calls, three times, with 50 ms of tolerance (6 min, on an idle machine)
-	$(CARGO) test --jobs $(JOBS) --lib -- resolver::
+	CLERK_TEST_SLACK_MS=50 $(CARGO) test --jobs $(JOBS) --lib -- resolver::
 	@for run in 1 2 3; do CLERK_TEST_SLACK_MS=50 $(CARGO) test --jobs $(JOBS) --test matrix --test outages -- --test-threads 2; done
 
 # Repeats the loops that start and kill processes.

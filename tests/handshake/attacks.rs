@@ -245,7 +245,7 @@ fn slow_clerk_blocks_few_threads_of_invented_nonces() {
     for (nonces, limit) in [(60, 8), (4, 32)] {
         let fixture = live(|config| config.timeout_ms = 5000);
         fixture.client.warm_up().unwrap();
-        fixture.sim.fault(Fault::on("/clients/handshake_payload").status(404).delay_ms(1500));
+        fixture.sim.fault(Fault::on("/clients/handshake_payload").status(404).delay_ms(3000));
         let slow = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for n in 0..60 {
@@ -254,7 +254,7 @@ fn slow_clerk_blocks_few_threads_of_invented_nonces() {
                     let begun = Instant::now();
                     let page = Browser::document("/").cookie("__clerk_handshake_nonce", format!("n{}", n % nonces));
                     let _ = page.send(&fixture.client);
-                    slow.fetch_add(usize::from(begun.elapsed() >= Duration::from_millis(700)), Ordering::SeqCst);
+                    slow.fetch_add(usize::from(begun.elapsed() >= Duration::from_millis(1500)), Ordering::SeqCst);
                 });
             }
         });
