@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coarsetime::Instant as CoarseInstant;
 
+use crate::fork_mutex::ResetMutex;
+
 /// One reading of both clocks, taken once per call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
@@ -131,51 +133,48 @@ enum Kind {
 /// caught up.
 struct Custom {
     wall: Box<WallClock>,
-    /// What the monotonic clock is ahead.
-    offset_ms: AtomicI64,
-    latest_ms: AtomicI64,
+    mono: ResetMutex<Mono>,
+}
+
+struct Mono {
+    /// What it is ahead of the wall clock.
+    offset_ms: i64,
+    latest_ms: i64,
+}
+
+impl Default for Mono {
+    fn default() -> Self {
+        Mono { offset_ms: 0, latest_ms: i64::MIN }
+    }
 }
 
 /// Threads that read the clock at the same time see times that differ by this much.
 const MAX_JITTER_MS: i64 = 1000;
 /// The end of the year 9999. A clock that fails returns a later time: all tokens have expired then, and nothing else.
 const MAX_WALL_MS: i64 = 253_402_300_799_999;
-/// How often a step is followed in one call.
-const MAX_TRIES: u32 = 3;
+
+impl Mono {
+    fn at(&mut self, wall_ms: i64) -> i64 {
+        if wall_ms > MAX_WALL_MS {
+            return self.latest_ms.max(0);
+        }
+        let earliest_ms = self.latest_ms.saturating_sub(MAX_JITTER_MS);
+        if wall_ms >= earliest_ms {
+            // Also after a step back to the right time again, which is no step forward.
+            self.offset_ms = 0;
+        } else if wall_ms.saturating_add(self.offset_ms) < earliest_ms {
+            self.offset_ms = self.latest_ms.saturating_sub(wall_ms);
+        }
+        self.latest_ms = self.latest_ms.max(wall_ms.saturating_add(self.offset_ms));
+        self.latest_ms
+    }
+}
 
 impl Custom {
     fn now(&self) -> Now {
-        let mut tries = 0;
-        loop {
-            // Before the clock: a time from before a step must not meet the offset from after it.
-            let offset_ms = self.offset_ms.load(Ordering::SeqCst);
-            let wall_ms = (self.wall)();
-            let latest_ms = self.latest_ms.load(Ordering::SeqCst);
-            if wall_ms > MAX_WALL_MS {
-                return Now { wall_ms, mono_ms: latest_ms.max(0) };
-            }
-            // After a step back, the clock may return to the right time: that is no step forward.
-            let has_caught_up = wall_ms >= latest_ms.saturating_sub(MAX_JITTER_MS);
-            let mono_ms = if has_caught_up { wall_ms } else { wall_ms.saturating_add(offset_ms) };
-            let next_offset_ms = if has_caught_up { 0 } else { latest_ms.saturating_sub(wall_ms) };
-            let is_step = latest_ms.saturating_sub(mono_ms) > MAX_JITTER_MS;
-            if (is_step || has_caught_up) && offset_ms != next_offset_ms {
-                let _ = self.offset_ms.compare_exchange(offset_ms, next_offset_ms, Ordering::SeqCst, Ordering::SeqCst);
-            }
-            let is_current = has_caught_up || self.offset_ms.load(Ordering::SeqCst) == offset_ms;
-            if is_current && !is_step {
-                let latest_ms = match mono_ms > latest_ms {
-                    true => self.latest_ms.fetch_max(mono_ms, Ordering::SeqCst).max(mono_ms),
-                    false => latest_ms,
-                };
-                return Now { wall_ms, mono_ms: latest_ms };
-            }
-            // A difference that no offset can express, or a clock that steps all the time, stops the monotonic clock.
-            if tries == MAX_TRIES {
-                return Now { wall_ms, mono_ms: latest_ms };
-            }
-            tries += 1;
-        }
+        // No lock is held while the application's function runs.
+        let wall_ms = (self.wall)();
+        Now { wall_ms, mono_ms: self.mono.lock().at(wall_ms) }
     }
 }
 
@@ -229,8 +228,7 @@ impl Clock {
     /// Returns a clock that calls `wall`, which returns milliseconds since 1970. It also replaces the monotonic clock, which stands
     /// still while `wall` steps back.
     pub fn from_fn(wall: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
-        let (offset_ms, latest_ms) = (AtomicI64::new(0), AtomicI64::new(i64::MIN));
-        Clock(Kind::Custom(Arc::new(Custom { wall: Box::new(wall), offset_ms, latest_ms })))
+        Clock(Kind::Custom(Arc::new(Custom { wall: Box::new(wall), mono: ResetMutex::default() })))
     }
 
     /// Reads the time.
