@@ -16,6 +16,16 @@ fn event(fleet: &Fleet, client: &Client, kind: &str, data: Value) {
     assert_eq!(deliver(client, &fleet.sim.webhook(&spec).unwrap()), clerk_auth::WebhookOutcome::Applied, "{kind}");
 }
 
+/// Two processes that check sessions once an hour.
+fn checking_sessions(fleet: &Fleet) -> [Client; 2] {
+    [0, 1].map(|_| {
+        fleet.client(|config| {
+            config.user_mode = Some(UserMode::Claims);
+            config.session_check_ttl_s = 3600;
+        })
+    })
+}
+
 #[test]
 fn change_of_each_kind_empties_the_cache_of_a_process_that_polls() {
     type Act = fn(&Fleet, &Client, &str);
@@ -51,13 +61,7 @@ fn change_of_each_kind_empties_the_cache_of_a_process_that_polls() {
 #[test]
 fn session_that_became_pending_elsewhere_is_checked_again() {
     let fleet = Fleet::new();
-    let client = || {
-        fleet.client(|config| {
-            config.user_mode = Some(UserMode::Claims);
-            config.session_check_ttl_s = 3600;
-        })
-    };
-    let [a, b] = [client(), client()];
+    let [a, b] = checking_sessions(&fleet);
     let _ = b.poll(Duration::ZERO);
     let put = |status: &str| fleet.sim.put_session(json!({"id": "sess_1", "user_id": "user_1", "status": status}));
     put("active");
@@ -73,13 +77,7 @@ fn session_that_became_pending_elsewhere_is_checked_again() {
 fn invalidation_of_everything_checks_sessions_again() {
     for is_elsewhere in [false, true] {
         let fleet = Fleet::new();
-        let client = || {
-            fleet.client(|config| {
-                config.user_mode = Some(UserMode::Claims);
-                config.session_check_ttl_s = 3600;
-            })
-        };
-        let [a, b] = [client(), client()];
+        let [a, b] = checking_sessions(&fleet);
         let _ = b.poll(Duration::ZERO);
         let put = |status: &str| fleet.sim.put_session(json!({"id": "sess_1", "user_id": "user_1", "status": status}));
         put("active");

@@ -171,16 +171,20 @@ fn session_that_became_pending_is_checked_again() {
     assert_eq!(fixture.ask(&token), "out session-revoked");
 }
 
-#[test]
-fn opaque_token_is_verified_again_after_invalidation() {
+/// Clerk's first verification of an API key is slow and accepts it. Returns also the response after its revocation.
+fn slow_api_key() -> (Fixture, Value) {
     let (fixture, _) = fixture(UserMode::Claims, |config| {
         config.set("accepts_token", "api_key").unwrap();
         config.machine_cache_ttl_s = 3600;
     });
-    let key = json!({"object": "api_key", "id": "ak_1", "subject": "user_1", "revoked": false, "expired": false});
-    slow_answer(&fixture, "/api_keys/verify", key.clone());
-    let mut revoked = key;
-    revoked["revoked"] = json!(true);
+    let key = |revoked: bool| json!({"object": "api_key", "id": "ak_1", "subject": "user_1", "revoked": revoked, "expired": false});
+    slow_answer(&fixture, "/api_keys/verify", key(false));
+    (fixture, key(true))
+}
+
+#[test]
+fn opaque_token_is_verified_again_after_invalidation() {
+    let (fixture, revoked) = slow_api_key();
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| fixture.ask("ak_secret"));
         wait_for_request(&fixture, "/api_keys/verify");
@@ -354,14 +358,7 @@ fn ban_that_the_store_could_not_write_rejects_during_an_outage() {
 
 #[test]
 fn joiner_of_a_verification_from_before_an_invalidation_verifies_again() {
-    let (fixture, _) = fixture(UserMode::Claims, |config| {
-        config.set("accepts_token", "api_key").unwrap();
-        config.machine_cache_ttl_s = 3600;
-    });
-    let key = json!({"object": "api_key", "id": "ak_1", "subject": "user_1", "revoked": false, "expired": false});
-    slow_answer(&fixture, "/api_keys/verify", key.clone());
-    let mut revoked = key;
-    revoked["revoked"] = json!(true);
+    let (fixture, revoked) = slow_api_key();
     std::thread::scope(|scope| {
         let first = scope.spawn(|| fixture.ask("ak_secret"));
         wait_for_request(&fixture, "/api_keys/verify");
